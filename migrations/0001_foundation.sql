@@ -1,0 +1,440 @@
+-- Up Migration
+-- Runs with search_path = <schema>, pg_temp. Functions keep that path (SET ... FROM CURRENT); pg_temp stands last, so
+-- that no temporary table of a caller comes before ours.
+
+create sequence token as bigint cache 1;
+
+create table state (
+  singleton boolean primary key default true check (singleton),
+  version integer not null,
+  oldest_client integer not null,
+  token_floor bigint not null default 0
+);
+
+-- A living process. Updated by each heartbeat: no index on anything but the id, room for HOT updates.
+create table holder (
+  id uuid primary key,
+  ttl interval not null check (ttl > interval '0'),
+  expires_at timestamptz not null,
+  epoch integer not null default 0,
+  beat_at timestamptz not null,
+  opened_at timestamptz not null,
+  application text not null default ''
+) with (fillfactor = 50);
+
+-- holder_id null: free. expires_at null: held as long as the holder's row is there and has not expired.
+create table lease (
+  tenant text not null check (octet_length(tenant) <= 255),
+  name text not null check (octet_length(name) <= 1024),
+  slot integer not null default 0 check (slot >= 0),
+  token bigint not null default 0,
+  holder_id uuid,
+  nonce uuid,
+  expires_at timestamptz,
+  acquired_at timestamptz,
+  primary key (tenant, name, slot),
+  check ((holder_id is null) = (nonce is null))
+) with (fillfactor = 60);
+
+-- What the client believes must survive a crash: the commit waits for the disk whatever the role or database says.
+-- A setting in a function's SET clause would be undone before the commit; a local one lasts until it.
+create or replace function durable() returns void
+language plpgsql volatile
+set search_path from current
+as $$
+begin
+  if current_setting('synchronous_commit') in ('off', 'local', 'remote_write') then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+end
+$$;
+
+-- The WAL timeline stands above 44 bits of counter, so a promoted standby that lost the newest tokens still draws
+-- greater ones. pg_walfile_name shows the new timeline at once, pg_control_checkpoint only after a checkpoint.
+-- Call it only while the rows that get the token are locked.
+create or replace function next_token() returns bigint
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+begin
+  return v_timeline * 17592186044416 + nextval('token');
+end
+$$;
+
+-- What a client asks before its first statement that needs the schema.
+create or replace function about(out version integer, out oldest_client integer, out token_cache bigint)
+language sql stable security definer
+set search_path from current
+as $$
+  select s.version, s.oldest_client, q.seqcache
+  from state s, pg_catalog.pg_sequence q
+  where q.seqrelid = 'token'::regclass
+$$;
+
+-- The number that stands for a key, the same that the TypeScript side computes. Each of namespace and parts is
+-- written as '<length in bytes>:<text>', so that no two lists of parts give the same bytes; the number is the first
+-- eight bytes of their SHA-256, signed. Bytes and lengths are those of UTF-8, whatever the database encoding is.
+--
+-- The body may run under any search_path: functions are named in full, and operators get exactly the types that
+-- pg_catalog has them for, so that no function or operator of somebody else fits better. A loop in PL/pgSQL took
+-- 5.5 microseconds a key where one aggregate in SQL took 15 (PostgreSQL 14 to 18); as text the encoding needs
+-- one conversion less a part than as bytea.
+create or replace function key_in(namespace text, variadic parts text[]) returns bigint
+language plpgsql immutable parallel safe
+as $$
+declare
+  encoded text := pg_catalog.length(pg_catalog.convert_to(namespace, 'UTF8'))::text || ':' || namespace;
+  part text;
+  bytes bytea;
+begin
+  if namespace is null then
+    raise exception using errcode = '22023', message = 'namespace: expected a text, got null';
+  end if;
+  if pg_catalog.array_ndims(parts) is distinct from 1 then
+    raise exception using errcode = '22023', message = 'key: expected a list of at least one part';
+  end if;
+
+  foreach part in array parts loop
+    encoded := encoded || pg_catalog.length(pg_catalog.convert_to(part, 'UTF8'))::text || ':' || part;
+  end loop;
+  if encoded is null then
+    raise exception using errcode = '22023',
+      message = pg_catalog.format('key: expected a text as part %s, got null', pg_catalog.array_position(parts, null));
+  end if;
+
+  bytes := pg_catalog.convert_to(encoded, 'UTF8');
+  if pg_catalog.length(bytes) > 8192 then
+    raise exception using errcode = '22023',
+      message = pg_catalog.format('key: expected at most 8192 bytes with its namespace and the lengths of its parts, got %s',
+                                  pg_catalog.length(bytes));
+  end if;
+  return ('x' || pg_catalog.left(pg_catalog.encode(pg_catalog.sha256(bytes), 'hex'), 16))::bit(64)::bigint;
+end
+$$;
+
+-- Bound to key_in when it is created, and inlined into the statement that calls it.
+create or replace function key(variadic parts text[]) returns bigint
+language sql immutable parallel safe
+return key_in('', variadic parts);
+
+-- A new living process. Its id is drawn here and never comes back, so a dead holder cannot be revived by a late call.
+create or replace function holder_open(p_ttl interval, p_application text) returns uuid
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_id uuid := gen_random_uuid();
+  v_now timestamptz := clock_timestamp();
+begin
+  perform durable();
+  -- Holders that nobody's takeover has buried: a few at each opening keep the table small.
+  delete from holder where id in (
+    select id from holder where expires_at < v_now - interval '1 hour' limit 10 for update skip locked);
+  insert into holder (id, ttl, expires_at, beat_at, opened_at, application)
+  values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application);
+  return v_id;
+end
+$$;
+
+-- Extends a holder that has not expired; false when it has: then it is dead for good.
+create or replace function holder_beat(p_holder uuid) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_holder holder;
+  v_now timestamptz;
+begin
+  perform durable();
+  select * into v_holder from holder where id = p_holder for no key update;
+  v_now := clock_timestamp();  -- after the lock: the wait for it must not count as life
+  if v_holder.expires_at is null or v_holder.expires_at <= v_now then
+    return false;
+  end if;
+  update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
+  return true;
+end
+$$;
+
+-- After a connection was lost with acquires under way: waits for those that still run (they hold KEY SHARE on the
+-- holder) and makes those that arrive later fail, so that what the rows say now about a nonce is final.
+create or replace function holder_fence(p_holder uuid) returns integer
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_holder holder;
+begin
+  perform durable();
+  select * into v_holder from holder where id = p_holder for update;
+  if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
+    raise exception 'holder % has expired', p_holder using errcode = 'FP002';
+  end if;
+  update holder set epoch = v_holder.epoch + 1 where id = p_holder;
+  return v_holder.epoch + 1;
+end
+$$;
+
+-- Ends a holder: whatever still names it is free.
+create or replace function holder_close(p_holder uuid) returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform durable();
+  delete from holder where id = p_holder;
+end
+$$;
+
+-- Takes each asked lease that is free, for one holder, in one transaction; what is held is left alone.
+--
+-- p_term null: the leases live as long as the holder. Otherwise each gets a fixed expiry of its own and p_holder is
+-- just a name. Asked again with the same nonce, a lease that was granted is answered with the same token.
+-- granted and tokens go together; so do held and held_for (milliseconds until the present holder expires unless it
+-- is renewed). Both count from 1 in the order of the arguments. What stands in neither is being changed right now.
+create or replace function lease_acquire(
+  p_holder uuid, p_epoch integer, p_term interval, p_tenants text[], p_names text[], p_nonces uuid[],
+  out granted integer[], out tokens bigint[], out held integer[], out held_for integer[])
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_material = off
+set enable_memoize = off
+set jit = off
+as $$
+declare
+  v_asked integer := cardinality(p_names);
+  v_holder holder;
+  v_now timestamptz;
+  v_free integer[];
+  v_tenants text[];
+  v_names text[];
+  v_nonces uuid[];
+  v_blockers uuid[];
+  v_live uuid[];
+  v_token bigint;
+  v_floor bigint;
+  v_missing integer[];
+begin
+  perform durable();
+  if p_term is null then
+    -- KEY SHARE keeps a takeover from burying this holder before the commit, and lets its heartbeat pass.
+    select * into v_holder from holder where id = p_holder for key share;
+    if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
+      raise exception 'holder % has expired', p_holder using errcode = 'FP002';
+    elsif v_holder.epoch <> p_epoch then
+      raise exception 'holder % has moved on to epoch %', p_holder, v_holder.epoch using errcode = 'FP003';
+    end if;
+  end if;
+
+  for v_round in 1..2 loop
+    -- A lease that is plainly held is not locked: a failed try writes nothing. One that a guard holds KEY SHARE on
+    -- is skipped, whatever became of its holder.
+    v_now := clock_timestamp();
+    select array_agg(f.ord), array_agg(f.tenant), array_agg(f.name), array_agg(f.nonce),
+           array_agg(f.holder_id) filter (where f.holder_id is not null and f.expires_at is null)
+    into v_free, v_tenants, v_names, v_nonces, v_blockers
+    from (
+      select a.ord, a.tenant, a.name, a.nonce, l.holder_id, l.expires_at
+      from unnest(p_tenants, p_names, p_nonces) with ordinality a(tenant, name, nonce, ord)
+      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = 0
+      where l.holder_id is null
+         or l.expires_at <= v_now
+         or l.expires_at is null
+            and not exists (select from holder h where h.id = l.holder_id and h.expires_at > v_now)
+      for update of l skip locked
+    ) f;
+
+    if v_free is not null then
+      -- The rows cannot change any more, but what the search above saw of their holders is older than the locks.
+      -- So each holder is looked at again, buried under its own lock if it has expired, and blocks if it is there.
+      v_live := '{}';
+      v_now := clock_timestamp();
+      if v_blockers is not null then
+        delete from holder where id in (
+          select id from holder where id = any (v_blockers) and expires_at <= v_now order by id
+          for update skip locked);
+        v_live := array(select id from holder where id = any (v_blockers));
+      end if;
+
+      v_token := next_token();
+      select token_floor + 1 into v_floor from state;
+      with taken as (
+        update lease l
+        set token = greatest(v_token, v_floor, l.token + 1),
+            holder_id = p_holder, nonce = f.nonce, acquired_at = v_now, expires_at = v_now + p_term
+        from unnest(v_free, v_tenants, v_names, v_nonces) f(ord, tenant, name, nonce)
+        where l.tenant = f.tenant and l.name = f.name and l.slot = 0
+          and (l.expires_at is not null or l.holder_id is null or l.holder_id <> all (v_live))
+        returning f.ord, l.token
+      )
+      select coalesce(granted, '{}') || array_agg(ord::integer), coalesce(tokens, '{}') || array_agg(token)
+      into granted, tokens from taken;
+      exit when cardinality(granted) = v_asked;
+    end if;
+
+    select array_agg(s.ord) filter (where s.missing),
+           array_agg(s.ord) filter (where s.mine), array_agg(s.token) filter (where s.mine),
+           array_agg(s.ord) filter (where s.theirs), array_agg(s.left_ms) filter (where s.theirs)
+    into v_missing, granted, tokens, held, held_for
+    from (
+      select a.ord::integer, l.token, l.tenant is null as missing,
+             coalesce(l.holder_id = p_holder and l.nonce = a.nonce, false) as mine,
+             l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) as theirs,
+             greatest(0, ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000))::integer
+               as left_ms
+      from unnest(p_tenants, p_names, p_nonces) with ordinality a(tenant, name, nonce, ord)
+      left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = 0
+      left join holder h on h.id = l.holder_id and l.expires_at is null
+    ) s;
+    exit when v_missing is null or v_round = 2;
+
+    -- Free rows with no token of their own: it is drawn in the second round, once they are there and locked.
+    -- Sorted, so that two processes that create the same rows do not wait for each other in a circle.
+    insert into lease (tenant, name)
+    select a.tenant, a.name
+    from unnest(p_tenants, p_names) with ordinality a(tenant, name, ord)
+    where a.ord = any (v_missing)
+    order by a.tenant, a.name
+    on conflict do nothing;
+  end loop;
+end
+$$;
+
+-- Frees leases that this holder has with exactly these tokens; answers which (counted from 1) it found so.
+create or replace function lease_release(p_holder uuid, p_tenants text[], p_names text[], p_tokens bigint[])
+returns integer[]
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_material = off
+set enable_memoize = off
+set jit = off
+as $$
+declare
+  v_released integer[];
+begin
+  perform durable();
+  with freed as (
+    update lease l set holder_id = null, nonce = null, expires_at = null
+    from unnest(p_tenants, p_names, p_tokens) with ordinality a(tenant, name, token, ord)
+    where l.tenant = a.tenant and l.name = a.name and l.slot = 0
+      and l.token = a.token and l.holder_id = p_holder
+    returning a.ord::integer
+  )
+  select array_agg(ord) into v_released from freed;
+  return coalesce(v_released, '{}');
+end
+$$;
+
+-- Gives a lease with a fixed expiry another term, counted from now; false when it has expired or is another's.
+create or replace function lease_renew(
+  p_holder uuid, p_tenant text, p_name text, p_slot integer, p_token bigint, p_term interval)
+returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_expires_at timestamptz;
+  v_now timestamptz;
+begin
+  perform durable();
+  select l.expires_at into v_expires_at from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot and l.token = p_token and l.holder_id = p_holder
+  for no key update;
+  v_now := clock_timestamp();  -- after the lock
+  if v_expires_at is null or v_expires_at <= v_now then
+    return false;
+  end if;
+  update lease l set expires_at = v_now + p_term where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot;
+  return true;
+end
+$$;
+
+-- Stands in the transaction of the write. Passes while nobody has taken, released or revoked the lease since it was
+-- granted with this token; from then on nobody can take it before this transaction ends. Otherwise the transaction
+-- fails and cannot commit.
+create or replace function guard(p_tenant text, p_name text, p_token bigint, p_slot integer default 0) returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  -- KEY SHARE: excludes a takeover (FOR UPDATE), and neither other guards nor a release or renewal.
+  perform from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot and l.token = p_token and l.holder_id is not null
+  for key share;
+  if not found then
+    raise exception 'stale fencing token % for lease %', p_token, p_name
+      using errcode = 'FP001',
+            detail = 'The lease was taken by another holder, released or revoked.';
+  end if;
+end
+$$;
+
+-- Lets a role call the public functions and read the views, and nothing else.
+create or replace function grant_access(p_role regrole) returns void
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_object text;
+begin
+  execute format('grant usage on schema %I to %s', current_schema(), p_role);
+  for v_object in
+    select oid::regprocedure from pg_proc
+    where pronamespace = current_schema()::regnamespace and (prosecdef or proname in ('key', 'key_in'))
+  loop
+    execute format('grant execute on function %s to %s', v_object, p_role);
+  end loop;
+  for v_object in
+    select oid::regclass from pg_class where relnamespace = current_schema()::regnamespace and relkind = 'v'
+  loop
+    execute format('grant select on %s to %s', v_object, p_role);
+  end loop;
+end
+$$;
+
+-- What operators see of leases. held: somebody has it as of now.
+create or replace view leases as
+select l.tenant, l.name, l.slot, l.token, l.holder_id,
+       l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held,
+       coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application
+from lease l
+left join holder h on h.id = l.holder_id;
+
+-- The processes that hold something, or did until a moment ago.
+create or replace view holders as
+select h.id, h.application, h.ttl, h.expires_at, h.beat_at, h.opened_at, h.expires_at > clock_timestamp() as alive
+from holder h;
+
+insert into state (version, oldest_client) values (1, 1);
+
+do $$
+begin
+  execute format('revoke all on all functions in schema %I from public', current_schema());
+end
+$$;
+
+-- Down Migration
+do $$
+declare
+  v_function regprocedure;
+begin
+  drop view leases, holders;
+  for v_function in select oid from pg_proc where pronamespace = current_schema()::regnamespace loop
+    execute format('drop function %s', v_function);
+  end loop;
+  drop table lease, holder, state;
+  drop sequence token;
+end
+$$;

@@ -1,0 +1,29 @@
+-- Frees leases that this holder has with exactly these tokens; answers which (counted from 1) it found so.
+create or replace function lease_release(p_holder uuid, p_tenants text[], p_names text[], p_tokens bigint[])
+returns integer[]
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_material = off
+set enable_memoize = off
+set jit = off
+as $$
+declare
+  v_released integer[];
+begin
+  perform durable();
+  with freed as (
+    update lease l set holder_id = null, nonce = null, expires_at = null
+    from unnest(p_tenants, p_names, p_tokens) with ordinality a(tenant, name, token, ord)
+    where l.tenant = a.tenant and l.name = a.name and l.slot = 0
+      and l.token = a.token and l.holder_id = p_holder
+    returning a.ord::integer
+  )
+  select array_agg(ord) into v_released from freed;
+  return coalesce(v_released, '{}');
+end
+$$;

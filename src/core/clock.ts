@@ -1,0 +1,29 @@
+/**
+ * A moment on this process's clocks. Two are kept because each of them can stand still: the monotonic one while a
+ * virtual machine is suspended, the wall clock when somebody sets it back.
+ */
+export interface Moment {
+  readonly monotonic: number;
+  readonly wall: number;
+}
+
+/** The clocks and timers of the process, replaceable as one so that a simulation can own time. */
+export interface Clock {
+  now(): Moment;
+  /** Calls back once after so many milliseconds; the answer cancels it. Does not keep the process alive. */
+  after(milliseconds: number, callback: () => void): () => void;
+}
+
+/** The only place that reads a clock of this process. */
+export const systemClock: Clock = {
+  now: () => ({ monotonic: performance.now(), wall: Date.now() }),
+  after(milliseconds, callback) {
+    const timer = setTimeout(callback, milliseconds).unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Milliseconds from one moment to another: the larger of what the two clocks say, never less than 0. */
+export function elapsed(from: Moment, to: Moment): number {
+  return Math.max(0, to.monotonic - from.monotonic, to.wall - from.wall);
+}

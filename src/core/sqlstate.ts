@@ -1,0 +1,56 @@
+import { DatabaseError, FencepostError, LimitError, SchemaError, StandbyError } from './errors.ts';
+
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+export const staleToken = 'FP001';
+export const holderExpired = 'FP002';
+export const holderFenced = 'FP003';
+
+const absent = new Set(['3F000', '42P01', '42883', '42703']);
+const limits = new Set(['53000', '53100', '53200', '53300', '54000']);
+/** Serialisation failure, deadlock, lock timeout: the statement did nothing, the connection is well. */
+const collisions = new Set(['40001', '40P01', '55P03']);
+/** The server ended the session, or does not take new ones yet. */
+const ended = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04']);
+
+export function sqlStateOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  // A SQLSTATE has five characters; Node's own codes (ECONNRESET) are longer or come without a severity.
+  return typeof error.code === 'string' && /^[0-9A-Z]{5}$/.test(error.code) && 'severity' in error
+    ? error.code
+    : undefined;
+}
+
+/** The statement was refused because of what others do at this moment: it can be sent again as it is. */
+export function isCollision(error: unknown): boolean {
+  return error instanceof DatabaseError && error.sqlState !== undefined && collisions.has(error.sqlState);
+}
+
+/** What the driver threw, as one of our errors. `doing` completes "could not ...". */
+export function databaseFailure(doing: string, cause: unknown, schema?: string): FencepostError {
+  if (cause instanceof FencepostError) return cause;
+  const sqlState = sqlStateOf(cause);
+  const text = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
+  const message = `could not ${doing}: ${text}`;
+  if (sqlState === undefined)
+    return new DatabaseError(message, { cause, retriable: true, sqlState, inDoubt: false });
+  if (sqlState === '25006') return new StandbyError(message, { cause });
+  if (limits.has(sqlState)) return new LimitError(message, { cause });
+  if (schema !== undefined && absent.has(sqlState)) {
+    return new SchemaError(
+      `schema "${schema}" lacks what this version needs (${text}): run "fencepost migrate"`,
+      {
+        cause,
+      },
+    );
+  }
+  if (schema !== undefined && sqlState === '42501') {
+    return new SchemaError(
+      `${text}: run "fencepost migrate --grant <role>" as the owner of schema "${schema}"`,
+      {
+        cause,
+      },
+    );
+  }
+  const retriable = collisions.has(sqlState) || ended.has(sqlState) || sqlState.startsWith('08');
+  return new DatabaseError(message, { cause, retriable, sqlState, inDoubt: false });
+}

@@ -1,0 +1,200 @@
+import { pause, within } from '../core/abort.ts';
+import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import { DatabaseError, type LossReason } from '../core/errors.ts';
+import { holderExpired } from '../core/sqlstate.ts';
+import type { Connection } from '../session/connection.ts';
+import type { Link } from '../session/link.ts';
+import { beatHolder, closeHolder, fenceHolder, openHolder } from '../sql/holder.ts';
+import { type Holding, marginOf, type Tenure } from './tenure.ts';
+
+/** What a holder needs of its surroundings. */
+export interface HolderContext {
+  /** For heartbeats, and nothing that can wait for a lock. */
+  readonly link: Link;
+  open(): Promise<Connection>;
+  readonly clock: Clock;
+  readonly schema: string;
+  readonly application: string;
+}
+
+/**
+ * A living process as the database knows it: one row, one heartbeat, whatever hangs on it.
+ *
+ * live -> lost (it could not renew in time, or the server says it is dead) or closed. There is no way back: the
+ * process goes on with a new holder.
+ */
+export class Holder implements Tenure {
+  readonly id: string;
+  readonly ttl: number;
+  readonly #context: HolderContext;
+  readonly #holdings = new Set<Holding>();
+  #state: 'live' | 'lost' | 'closed' = 'live';
+  /** When the last heartbeat was sent that the server confirmed: the trust window counts from there. */
+  #confirmed: Moment;
+  #epoch = 0;
+  #doubtful = false;
+  #idleBeats = 0;
+  #beating: Promise<void> | undefined;
+  #fencing: Promise<void> | undefined;
+  #cancelBeat = (): void => {};
+  #cancelDeadline = (): void => {};
+
+  private constructor(context: HolderContext, id: string, ttl: number, sent: Moment) {
+    this.#context = context;
+    this.id = id;
+    this.ttl = ttl;
+    this.#confirmed = sent;
+    this.#watchDeadline();
+    this.#planBeat(ttl / 3);
+  }
+
+  static async open(context: HolderContext, ttl: number): Promise<Holder> {
+    const sent = context.clock.now();
+    const [row] = await context.link.query(openHolder(context.schema, ttl, context.application), ttl);
+    return new Holder(context, row?.answer ?? '', ttl, sent);
+  }
+
+  get claimant(): this {
+    return this;
+  }
+
+  /** Acquires carry it; those that were sent before a doubt was settled are refused by it. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get live(): boolean {
+    return this.remaining() > 0;
+  }
+
+  get doubtful(): boolean {
+    return this.#doubtful;
+  }
+
+  remaining(): number {
+    if (this.#state !== 'live') return 0;
+    const left = this.ttl - marginOf(this.ttl) - elapsed(this.#confirmed, this.#context.clock.now());
+    if (left <= 0) this.#end('lost', 'expired');
+    return left;
+  }
+
+  add(holding: Holding): void {
+    this.#holdings.add(holding);
+  }
+
+  drop(holding: Holding): void {
+    this.#holdings.delete(holding);
+  }
+
+  /** One heartbeat renews all that is held: sends it now, or joins the one under way. */
+  renew(): Promise<void> {
+    this.#beating ??= this.#beat().finally(() => {
+      this.#beating = undefined;
+    });
+    return this.#beating;
+  }
+
+  /** Sees to it that at least nine tenths of the ttl are left, as far as that can be had quickly. */
+  async freshen(): Promise<void> {
+    if (elapsed(this.#confirmed, this.#context.clock.now()) < this.ttl / 20) return;
+    await within(this.#context.clock, this.ttl / 3, this.renew()).catch(() => {});
+  }
+
+  /**
+   * A connection was lost with acquires of this holder under way. Before anything is asked again the server has to
+   * let them end and to refuse those that have not begun.
+   */
+  distrust(): void {
+    this.#fencing ??= this.#fence().finally(() => {
+      this.#fencing = undefined;
+    });
+  }
+
+  /** Ends when no doubt is left, or with the holder. */
+  async settled(): Promise<void> {
+    await this.#fencing;
+  }
+
+  /** Ends the holder on the server too; what it still held is free at once. */
+  async close(): Promise<void> {
+    if (this.#state !== 'live') return;
+    this.#end('closed', 'closed');
+    await this.#context.link.query(closeHolder(this.#context.schema, this.id), this.ttl);
+  }
+
+  /** The server says that this holder is dead. */
+  buried(): void {
+    this.#end('lost', 'expired');
+  }
+
+  async #beat(): Promise<void> {
+    const { clock, link, schema } = this.#context;
+    if (!this.live) return;
+    const sent = clock.now();
+    const [row] = await link.query(beatHolder(schema, this.id), Math.max(this.ttl / 3, 50));
+    // The answer may have come too late: then what it says about the server is not what others were told here.
+    if (!this.live) return;
+    if (row?.answer !== 't') return this.buried();
+    if (elapsed(this.#confirmed, sent) > 0) this.#confirmed = sent;
+    this.#doubtful = false;
+  }
+
+  #planBeat(delay: number): void {
+    this.#cancelBeat();
+    if (this.#state === 'live') this.#cancelBeat = this.#context.clock.after(delay, () => this.#beatOrRest());
+  }
+
+  #beatOrRest(): void {
+    // The deadline comes first: a process that slept past it must not renew.
+    if (!this.live) return;
+    const early = this.ttl / 3 - elapsed(this.#confirmed, this.#context.clock.now());
+    if (early > 1) {
+      this.#planBeat(early);
+      return;
+    }
+    this.#idleBeats = this.#holdings.size === 0 ? this.#idleBeats + 1 : 0;
+    if (this.#idleBeats > 3) {
+      this.close().catch(() => {});
+      return;
+    }
+    this.renew().then(
+      () => this.#planBeat(this.ttl / 3),
+      () => {
+        this.#doubtful = true;
+        this.#planBeat(Math.min(this.ttl / 20, 500));
+      },
+    );
+  }
+
+  #watchDeadline(): void {
+    this.#cancelDeadline = this.#context.clock.after(Math.max(1, this.remaining()), () => {
+      if (this.live) this.#watchDeadline();
+    });
+  }
+
+  async #fence(): Promise<void> {
+    const { clock, open, schema } = this.#context;
+    while (this.live) {
+      try {
+        const connection = await open();
+        const [row] = await connection
+          .query(fenceHolder(schema, this.id), this.remaining())
+          .finally(() => connection.close());
+        this.#epoch = Number(row?.answer);
+        return;
+      } catch (error) {
+        if (error instanceof DatabaseError && error.sqlState === holderExpired) return this.buried();
+        await pause(clock, Math.min(this.ttl / 20, 500));
+      }
+    }
+  }
+
+  #end(state: 'lost' | 'closed', reason: LossReason): void {
+    if (this.#state !== 'live') return;
+    this.#state = state;
+    this.#cancelBeat();
+    this.#cancelDeadline();
+    for (const holding of [...this.#holdings]) holding.lose(reason);
+    this.#holdings.clear();
+  }
+}

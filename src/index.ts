@@ -1,0 +1,28 @@
+export type { Duration } from './core/duration.ts';
+export {
+  ArgumentError,
+  DatabaseError,
+  FencepostError,
+  LimitError,
+  LockLostError,
+  LockTimeoutError,
+  type LossReason,
+  PoolerError,
+  SchemaError,
+  StaleTokenError,
+  StandbyError,
+  StateError,
+} from './core/errors.ts';
+export type { Key } from './core/key.ts';
+export { Fencepost, type FencepostOptions } from './fencepost.ts';
+export type { Lease, LeaseState } from './lease/lease.ts';
+export type { LeaseOptions, Leases } from './lease/leases.ts';
+export type { LeaseKey } from './lease/resource.ts';
+export type { ConnectionSource } from './session/connection.ts';
+export type {
+  CallerTransaction,
+  KyselyQuery,
+  KyselyTransaction,
+  PgTransaction,
+  TransactionAdapter,
+} from './session/transaction.ts';

@@ -1,0 +1,74 @@
+import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import { type Holding, marginOf, type Tenure } from '../holder/tenure.ts';
+import type { Link } from '../session/link.ts';
+import { type Claimant, type Held, renewLease } from '../sql/lease.ts';
+
+/** What a fixed term needs of its surroundings. */
+export interface FixedTermContext {
+  readonly schema: string;
+  readonly clock: Clock;
+  readonly link: Link;
+}
+
+/** The tenure of one lease with an expiry of its own, which no heartbeat moves. */
+export class FixedTerm implements Tenure {
+  readonly claimant: Claimant;
+  readonly ttl: number;
+  readonly doubtful = false;
+  readonly #context: FixedTermContext;
+  /** When the request was sent that the server confirmed last. */
+  #since: Moment;
+  #expired = false;
+  #holding: Holding | undefined;
+  #cancelDeadline = (): void => {};
+
+  constructor(context: FixedTermContext, claimant: Claimant, ttl: number) {
+    this.#context = context;
+    this.claimant = claimant;
+    this.ttl = ttl;
+    this.#since = context.clock.now();
+  }
+
+  /** Milliseconds since the last confirmed request was sent. */
+  get age(): number {
+    return elapsed(this.#since, this.#context.clock.now());
+  }
+
+  remaining(): number {
+    const left = this.#expired ? 0 : this.ttl - marginOf(this.ttl) - this.age;
+    if (left <= 0) this.#expire();
+    return left;
+  }
+
+  add(holding: Holding): void {
+    this.#holding = holding;
+    this.#watchDeadline();
+  }
+
+  drop(): void {
+    this.#holding = undefined;
+    this.#cancelDeadline();
+  }
+
+  async renew(held: Held): Promise<void> {
+    const { clock, link, schema } = this.#context;
+    const sent = clock.now();
+    const [row] = await link.query(renewLease(schema, this.claimant.id, held, this.ttl));
+    if (row?.answer !== 't') return this.#expire();
+    this.#since = sent;
+    this.#watchDeadline();
+  }
+
+  #expire(): void {
+    this.#expired = true;
+    this.#cancelDeadline();
+    this.#holding?.lose('expired');
+  }
+
+  #watchDeadline(): void {
+    this.#cancelDeadline();
+    if (this.#holding === undefined) return;
+    const left = this.remaining();
+    if (left > 0) this.#cancelDeadline = this.#context.clock.after(left, () => this.#watchDeadline());
+  }
+}

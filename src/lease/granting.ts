@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import { pause } from '../core/abort.ts';
+import type { Clock } from '../core/clock.ts';
+import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
+import { holderExpired, holderFenced } from '../core/sqlstate.ts';
+import type { Holder } from '../holder/holder.ts';
+import type { Holders } from '../holder/holders.ts';
+import type { Holding, Tenure } from '../holder/tenure.ts';
+import type { Commands } from '../session/commands.ts';
+import type { Link } from '../session/link.ts';
+import type { Answer, Ask, Claimant, Held, Resource } from '../sql/lease.ts';
+import { FixedTerm } from './fixed-term.ts';
+import { type Kinds, kindsOf } from './kinds.ts';
+import { Lease, type LeaseKeeper } from './lease.ts';
+import { resourceText } from './resource.ts';
+
+/** What leases need of their surroundings. */
+export interface LeaseContext {
+  readonly schema: string;
+  readonly clock: Clock;
+  readonly commands: Commands;
+  readonly holders: Holders;
+  /** For single statements that are not worth a batch. */
+  readonly link: Link;
+}
+
+/** A try that did not get the lease. `heldFor`: until its holder expires unless it is renewed, where known. */
+export interface Refusal {
+  readonly heldFor: number | undefined;
+}
+
+/** One try to get a lease, the way back, and what happens when an answer is lost. */
+export class Granting implements LeaseKeeper {
+  readonly schema: string;
+  readonly #context: LeaseContext;
+  readonly #kinds = new WeakMap<Claimant, Kinds>();
+  /** Who holds leases with a fixed term, for each term. */
+  readonly #fixed = new Map<number, Claimant>();
+  readonly #name = randomUUID();
+  /** What this process holds and has not given back. */
+  readonly #leases = new Set<Lease>();
+
+  constructor(context: LeaseContext) {
+    this.#context = context;
+    this.schema = context.schema;
+  }
+
+  /** A lease that lives on this process's heartbeat. */
+  async tryLiving(resource: Resource, ttl: number): Promise<Lease | Refusal> {
+    const ask = { resource, nonce: randomUUID() };
+    // Keeps the holder from being closed for want of use while the acquire is under way.
+    const pending: Holding = { lose() {} };
+    for (;;) {
+      const holder = await this.#context.holders.use(ttl);
+      holder.add(pending);
+      try {
+        const [answer] = await Promise.all([this.#ask(holder, ask), holder.freshen()]);
+        if (!('token' in answer)) return answer;
+        await holder.freshen();
+        if (holder.live) return this.#lease(holder, resource, answer.token);
+        throw new LockLostError(resourceText(resource), 'expired');
+      } catch (error) {
+        if (!(error instanceof DatabaseError) || error.sqlState !== holderExpired) throw error;
+        holder.buried();
+      } finally {
+        holder.drop(pending);
+      }
+    }
+  }
+
+  /** A lease that expires by itself after `ttl`. */
+  async tryFixed(resource: Resource, ttl: number): Promise<Lease | Refusal> {
+    let claimant = this.#fixed.get(ttl);
+    if (claimant === undefined) {
+      claimant = { id: this.#name, epoch: 0, term: ttl };
+      this.#fixed.set(ttl, claimant);
+    }
+    const { acquire } = this.#kindsOf(claimant);
+    const term = new FixedTerm(this.#context, claimant, ttl);
+    const ask = { resource, nonce: randomUUID() };
+    // The term counts from here whatever happens: a late second grant of the nonce would only expire earlier.
+    const answer = await this.#repeat(term, isInDoubt, () => this.#context.commands.submit(acquire, ask));
+    if (!('token' in answer)) return answer;
+    const lease = this.#lease(term, resource, answer.token);
+    if (term.age > ttl / 20 && lease.state === 'held') await lease.renew();
+    if (lease.state === 'held') return lease;
+    throw new LockLostError(lease.key, 'expired');
+  }
+
+  async giveBack(tenure: Tenure, held: Held): Promise<void> {
+    const { release } = this.#kindsOf(tenure.claimant);
+    try {
+      await this.#repeat(tenure, isRetriable, () => this.#context.commands.submit(release, held));
+    } catch (error) {
+      // Once it has expired nothing is left to give back.
+      if (tenure.remaining() > 0) throw error;
+    }
+  }
+
+  ended(lease: Lease): void {
+    this.#leases.delete(lease);
+  }
+
+  async releaseAll(): Promise<void> {
+    await Promise.all([...this.#leases].map((lease) => lease.release()));
+  }
+
+  #lease(tenure: Tenure, resource: Resource, token: bigint): Lease {
+    const lease = new Lease(this, tenure, { resource, token });
+    this.#leases.add(lease);
+    return lease;
+  }
+
+  async #ask(holder: Holder, ask: Ask): Promise<Answer> {
+    const { acquire } = this.#kindsOf(holder, holder);
+    for (;;) {
+      try {
+        return await this.#context.commands.submit(acquire, ask);
+      } catch (error) {
+        // The answer was lost, or the call was refused for being older than such a loss. Once the server has let
+        // everything older end, the same nonce gets the truth: the token that was granted, or a grant now.
+        if (!isInDoubt(error) && !isFenced(error)) throw error;
+        await holder.settled();
+        if (!holder.live) throw error;
+      }
+    }
+  }
+
+  #kindsOf(claimant: Claimant, holder?: Holder): Kinds {
+    let kinds = this.#kinds.get(claimant);
+    if (kinds === undefined) {
+      kinds = kindsOf(this.schema, claimant, holder);
+      this.#kinds.set(claimant, kinds);
+    }
+    return kinds;
+  }
+
+  /** Repeats what may be repeated for as long as the tenure lasts. */
+  async #repeat<T>(tenure: Tenure, may: (error: unknown) => boolean, send: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await send();
+      } catch (error) {
+        if (!may(error) || tenure.remaining() <= 0) throw error;
+        await pause(this.#context.clock, Math.min(tenure.ttl / 20, 500));
+      }
+    }
+  }
+}
+
+const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
+const isFenced = (error: unknown): boolean =>
+  error instanceof DatabaseError && error.sqlState === holderFenced;
+const isRetriable = (error: unknown): boolean => error instanceof FencepostError && error.retriable;

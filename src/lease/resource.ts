@@ -1,0 +1,31 @@
+import { ArgumentError } from '../core/errors.ts';
+import { type Key, keyText } from '../core/key.ts';
+import { optional, text, validate } from '../core/options.ts';
+import type { Resource } from '../sql/lease.ts';
+
+/** What a lease is of: a key, or a key of one tenant. The same name under two tenants is two leases. */
+export type LeaseKey = Key | { readonly tenant?: string | undefined; readonly name: Key };
+
+const maxNameBytes = 1_024;
+const maxTenantBytes = 255;
+
+export function resourceOf(argument: string, key: LeaseKey): Resource {
+  if (typeof key !== 'object' || Array.isArray(key))
+    return { tenant: '', name: nameOf(argument, key as Key) };
+  const { tenant, name } = validate(argument, key, {
+    tenant: optional(text({ maxBytes: maxTenantBytes })),
+    name: (_, value) => nameOf(`${argument}.name`, value as Key),
+  });
+  return { tenant: tenant ?? '', name };
+}
+
+/** How errors and handles call it. */
+export function resourceText({ tenant, name }: Resource): string {
+  return tenant === '' ? name : `${tenant}/${name}`;
+}
+
+function nameOf(argument: string, key: Key): string {
+  const name = keyText(argument, key);
+  if (Buffer.byteLength(name) <= maxNameBytes) return name;
+  throw new ArgumentError(argument, `at most ${maxNameBytes} bytes of UTF-8`, name);
+}

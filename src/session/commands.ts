@@ -1,0 +1,142 @@
+import { DatabaseError } from '../core/errors.ts';
+import { isCollision } from '../core/sqlstate.ts';
+import type { Row, Statement } from '../sql/statement.ts';
+import type { Connection } from './connection.ts';
+import { Link } from './link.ts';
+
+/** Calls that can travel together: many of them become one statement, its rows become their answers. */
+export interface Kind<Call, Answer> {
+  /** Most calls in one statement. */
+  readonly limit: number;
+  statement(calls: readonly Call[]): Statement;
+  read(rows: readonly Row[], calls: readonly Call[]): readonly Answer[];
+  /** The connection was lost with a statement of this kind under way. */
+  inDoubt?(): void;
+}
+
+/**
+ * Group commit: calls that arrive while a round trip is under way travel together in the next one. Nobody waits for
+ * company: an idle lane sends at the end of the present turn of the event loop.
+ */
+export class Commands {
+  readonly #lanes: { readonly link: Link; busy: boolean }[];
+  /** Queues with something to send, the one that waited longest first. */
+  readonly #queues = new Map<object, Sendable>();
+  #scheduled = false;
+
+  constructor(open: () => Promise<Connection>, lanes = 2) {
+    this.#lanes = Array.from({ length: lanes }, () => ({ link: new Link(open), busy: false }));
+  }
+
+  /** Sends a call once. A loss of the connection rejects it: only the caller knows whether to repeat it is right. */
+  submit<Call, Answer>(kind: Kind<Call, Answer>, call: Call): Promise<Answer> {
+    let queue = this.#queues.get(kind) as Queue<Call, Answer> | undefined;
+    if (queue === undefined) {
+      queue = new Queue(kind);
+      this.#queues.set(kind, queue);
+    }
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(() => {
+        this.#scheduled = false;
+        this.#dispatch();
+      });
+    }
+    return queue.add(call);
+  }
+
+  #dispatch(): void {
+    const lane = this.#lanes.find((one) => !one.busy);
+    if (lane === undefined || this.#queues.size === 0) return;
+    lane.busy = true;
+    this.#work(lane.link).then(
+      () => {
+        lane.busy = false;
+        this.#dispatch();
+      },
+      (error: unknown) => {
+        lane.busy = false;
+        // Another lane at work takes what waits. Without one nobody would.
+        if (this.#lanes.some((one) => one.busy)) return;
+        for (const queue of this.#queues.values()) queue.fail(error);
+        this.#queues.clear();
+      },
+    );
+  }
+
+  async #work(link: Link): Promise<void> {
+    const connection = await link.connection();
+    for (const [kind, queue] of this.#queues) {
+      this.#queues.delete(kind);
+      const sent = queue.send(connection);
+      if (!queue.empty) this.#queues.set(kind, queue);
+      await sent;
+      if (connection.lost) return;
+    }
+  }
+}
+
+/** A queue as its lane sees it. */
+interface Sendable {
+  readonly empty: boolean;
+  send(connection: Connection): Promise<void>;
+  fail(error: unknown): void;
+}
+
+interface Pending<Call, Answer> {
+  readonly call: Call;
+  resolve(answer: Answer): void;
+  reject(error: unknown): void;
+}
+
+/** The calls of one kind that have not been sent yet. */
+class Queue<Call, Answer> implements Sendable {
+  readonly #kind: Kind<Call, Answer>;
+  readonly #pending: Pending<Call, Answer>[] = [];
+
+  constructor(kind: Kind<Call, Answer>) {
+    this.#kind = kind;
+  }
+
+  get empty(): boolean {
+    return this.#pending.length === 0;
+  }
+
+  add(call: Call): Promise<Answer> {
+    return new Promise((resolve, reject) => this.#pending.push({ call, resolve, reject }));
+  }
+
+  fail(error: unknown): void {
+    for (const pending of this.#pending.splice(0)) pending.reject(error);
+  }
+
+  async send(connection: Connection): Promise<void> {
+    const batch = this.#pending.splice(0, this.#kind.limit);
+    try {
+      const answers = await ask(
+        connection,
+        this.#kind,
+        batch.map((pending) => pending.call),
+      );
+      for (const [index, pending] of batch.entries()) pending.resolve(answers[index] as Answer);
+    } catch (error) {
+      if (error instanceof DatabaseError && error.inDoubt) this.#kind.inDoubt?.();
+      for (const pending of batch) pending.reject(error);
+    }
+  }
+}
+
+/** A collision (40001, 40P01, 55P03) did nothing: the statement is sent again. */
+async function ask<Call, Answer>(
+  connection: Connection,
+  kind: Kind<Call, Answer>,
+  calls: readonly Call[],
+): Promise<readonly Answer[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return kind.read(await connection.query(kind.statement(calls)), calls);
+    } catch (error) {
+      if (!isCollision(error) || attempt === 10) throw error;
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import pg from 'pg';
+import type { Clock } from '../core/clock.ts';
+import { ArgumentError, DatabaseError, StandbyError } from '../core/errors.ts';
+import type { Check } from '../core/options.ts';
+import { databaseFailure } from '../core/sqlstate.ts';
+import type { Row, Statement } from '../sql/statement.ts';
+
+/** How to reach the database: a URL, a configuration of `pg`, or a pool, of which only the configuration is used. */
+export type ConnectionSource = string | pg.PoolConfig | pg.Pool;
+
+export const connectionSource: Check<ConnectionSource> = (argument, value) => {
+  if (typeof value === 'string' && value !== '') return value;
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as pg.PoolConfig;
+  // What came is not shown: it may be part of a URL with its password.
+  const received = value === '' ? value : typeof value;
+  throw new ArgumentError(argument, 'a connection URL, a configuration of pg, or a pg.Pool', received);
+};
+
+/** Longest time to be without an answer, in milliseconds, before a connection is taken for dead. */
+const answerLimit = 10_000;
+
+/** One connection of our own. It runs one statement at a time and is `lost` for good once it fails. */
+export class Connection {
+  readonly #client: pg.Client;
+  readonly #clock: Clock;
+  readonly #pooled: boolean;
+  readonly #ended: () => void;
+  #loss: Error | undefined;
+
+  private constructor(client: pg.Client, clock: Clock, pooled: boolean, ended: () => void) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#pooled = pooled;
+    this.#ended = ended;
+  }
+
+  /** `ended` is called once, when the connection is lost or closed. */
+  static async open(source: ConnectionSource, clock: Clock, ended: () => void): Promise<Connection> {
+    const client = new pg.Client(clientConfig(source));
+    // Without a listener a lost connection ends the process; what was lost shows in the statement under way.
+    let loss: Error | undefined;
+    client.on('error', (error) => {
+      loss ??= error;
+    });
+    try {
+      await client.connect();
+      const pid = (client as unknown as { processID: number | null }).processID;
+      const { rows } = await client.query<Record<'pid' | 'standby', string>>({ text: hello, values: [pid] });
+      if (rows[0]?.standby === 't')
+        throw new StandbyError('the server is a standby: locks are kept on the primary');
+      const connection = new Connection(client, clock, rows[0]?.pid !== String(pid), ended);
+      if (loss !== undefined) throw loss;
+      client.on('error', (error) => connection.#lose(error));
+      client.on('end', () => connection.#lose(new Error('the server closed the connection')));
+      return connection;
+    } catch (error) {
+      client.end().catch(() => {});
+      throw databaseFailure('connect to the database', error);
+    }
+  }
+
+  get lost(): boolean {
+    return this.#loss !== undefined;
+  }
+
+  /** Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless. */
+  async query(statement: Statement, limit = answerLimit): Promise<Row[]> {
+    if (this.#loss !== undefined) throw lostBefore(this.#loss);
+    const { name, text, values } = statement;
+    const cancel = this.#clock.after(limit, () => this.#lose(new Error(`no answer within ${limit} ms`)));
+    try {
+      // Behind a pooler the next statement may run on another server connection, which has not prepared it.
+      const query = this.#pooled ? { text, values: [...values] } : { name, text, values: [...values] };
+      return (await this.#client.query<Row>(query)).rows;
+    } catch (error) {
+      if (this.#loss === undefined && sessionGoesOn(error)) throw databaseFailure(`run ${name}`, error);
+      this.#lose(error instanceof Error ? error : new Error(String(error)));
+      throw lostDuring(name, this.#loss ?? error);
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Says goodbye, or hangs up on a statement that is under way. */
+  async close(): Promise<void> {
+    if (this.#loss === undefined) this.#ended();
+    this.#loss ??= new Error('the connection was closed');
+    const cancel = this.#clock.after(1_000, () => this.#hangUp());
+    await this.#client.end().catch(() => {});
+    cancel();
+  }
+
+  #lose(loss: Error): void {
+    if (this.#loss !== undefined) return;
+    this.#loss = loss;
+    this.#ended();
+    this.#hangUp();
+  }
+
+  #hangUp(): void {
+    (this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+  }
+}
+
+/** A connection of `pg` as it is, for the migrations. */
+export type PlainClient = pg.Client;
+
+export async function withClient<T>(
+  source: ConnectionSource,
+  work: (client: PlainClient) => Promise<T>,
+): Promise<T> {
+  const client = new pg.Client(clientConfig(source));
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return await work(client);
+  } catch (error) {
+    throw databaseFailure('connect to the database', error);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** Direct connections get the isolation our statements are made for; a pooler would hand the setting to others. */
+const hello = `select pg_backend_pid() as pid, pg_is_in_recovery() as standby,
+  case when pg_backend_pid() = $1::integer
+    then set_config('default_transaction_isolation', 'read committed', false) end`;
+
+/** A caller's type parsers and limits are meant for the caller's statements: ours read text and end by themselves. */
+function clientConfig(source: ConnectionSource): pg.ClientConfig {
+  const given =
+    typeof source === 'string' ? { connectionString: source } : 'connect' in source ? source.options : source;
+  return {
+    connectionTimeoutMillis: 10_000,
+    fallback_application_name: 'fencepost',
+    keepAlive: true,
+    ...given,
+    // A pool hides its password from enumeration.
+    ...('password' in given ? { password: given.password } : {}),
+    types: { getTypeParser: () => (value: string) => value },
+    binary: false,
+    statement_timeout: false,
+    query_timeout: 0,
+    lock_timeout: 0,
+    idle_in_transaction_session_timeout: 0,
+  } as pg.ClientConfig;
+}
+
+/** FATAL and PANIC end the session; an error without a severity did not come from the server at all. */
+function sessionGoesOn(error: unknown): boolean {
+  return error instanceof Error && 'severity' in error && error.severity === 'ERROR';
+}
+
+function lostBefore(cause: Error): DatabaseError {
+  const message = `the connection to the database was lost: ${cause.message}`;
+  return new DatabaseError(message, { cause, retriable: true, sqlState: undefined, inDoubt: false });
+}
+
+function lostDuring(name: string, cause: unknown): DatabaseError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const message = `the connection to the database was lost while it ran ${name}: ${text}`;
+  return new DatabaseError(message, { cause, retriable: true, sqlState: undefined, inDoubt: true });
+}

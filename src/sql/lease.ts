@@ -1,0 +1,80 @@
+import { callOf, interval, numbersOf, type Row, rowOf, type Statement } from './statement.ts';
+
+/** What a lease is of: two texts, compared byte by byte. */
+export interface Resource {
+  readonly tenant: string;
+  readonly name: string;
+}
+
+/** Who asks: a living holder, or with a term a mere name whose leases have expiries of their own. */
+export interface Claimant {
+  readonly id: string;
+  readonly epoch: number;
+  readonly term?: number;
+}
+
+export interface Ask {
+  readonly resource: Resource;
+  /** The same for every time one call is sent, so that it is granted once. */
+  readonly nonce: string;
+}
+
+/** `heldFor`: milliseconds until the present holder expires unless it is renewed, where the server knows. */
+export type Answer = { readonly token: bigint } | { readonly heldFor: number | undefined };
+
+export function acquireLeases(schema: string, claimant: Claimant, asks: readonly Ask[]): Statement {
+  return rowOf(schema, 'lease_acquire', [
+    claimant.id,
+    claimant.epoch,
+    claimant.term === undefined ? null : interval(claimant.term),
+    asks.map((ask) => ask.resource.tenant),
+    asks.map((ask) => ask.resource.name),
+    asks.map((ask) => ask.nonce),
+  ]);
+}
+
+export function readAnswers(row: Row | undefined, count: number): Answer[] {
+  const answers = new Array<Answer>(count).fill({ heldFor: undefined });
+  const heldFor = numbersOf(row?.held_for);
+  for (const [index, place] of numbersOf(row?.held).entries()) {
+    const left = heldFor[index];
+    answers[Number(place) - 1] = {
+      heldFor: left === undefined || left === 'NULL' ? undefined : Number(left),
+    };
+  }
+  const tokens = numbersOf(row?.tokens);
+  for (const [index, place] of numbersOf(row?.granted).entries()) {
+    answers[Number(place) - 1] = { token: BigInt(tokens[index] ?? '') };
+  }
+  return answers;
+}
+
+export interface Held {
+  readonly resource: Resource;
+  readonly token: bigint;
+}
+
+export function releaseLeases(schema: string, holder: string, held: readonly Held[]): Statement {
+  return callOf(schema, 'lease_release', [
+    holder,
+    held.map((one) => one.resource.tenant),
+    held.map((one) => one.resource.name),
+    held.map((one) => String(one.token)),
+  ]);
+}
+
+export function renewLease(schema: string, holder: string, held: Held, term: number): Statement {
+  const { tenant, name } = held.resource;
+  return callOf(schema, 'lease_renew', [holder, tenant, name, 0, String(held.token), interval(term)]);
+}
+
+/** The clock of a transaction block stands still at its BEGIN; outside of one it starts with the statement. */
+export function guardLease(schema: string, held: Held): Statement {
+  const { tenant, name } = held.resource;
+  const { text, values } = callOf(schema, 'guard', [tenant, name, String(held.token)]);
+  return {
+    name: 'guard',
+    text: `${text}, (transaction_timestamp() <> statement_timestamp())::text as inside`,
+    values,
+  };
+}

@@ -1,0 +1,35 @@
+/** One statement as a value. The name prepares it on connections that can keep prepared statements. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+/** A row as the server sent it: every value is text or null. */
+export type Row = Readonly<Record<string, string | null>>;
+
+/** The call of one of our functions that answers one value, in the column `answer`. */
+export function callOf(schema: string, name: string, values: readonly unknown[]): Statement {
+  const parameters = values.map((_, index) => `$${index + 1}`).join(', ');
+  return { name, text: `select ${identifier(schema)}.${name}(${parameters}) as answer`, values };
+}
+
+/** The call of one of our functions that answers several values, each in its column. */
+export function rowOf(schema: string, name: string, values: readonly unknown[]): Statement {
+  const parameters = values.map((_, index) => `$${index + 1}`).join(', ');
+  return { name, text: `select * from ${identifier(schema)}.${name}(${parameters})`, values };
+}
+
+export function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** The elements of a one-dimensional array of numbers as Postgres writes it: `{1,2}`. */
+export function numbersOf(array: string | null | undefined): string[] {
+  return array == null || array === '{}' ? [] : array.slice(1, -1).split(',');
+}
+
+/** An interval of so many milliseconds, as Postgres reads it. */
+export function interval(milliseconds: number): string {
+  return `${milliseconds} milliseconds`;
+}
