@@ -158,8 +158,8 @@ begin
 end
 $$;
 
--- After a connection was lost with acquires under way: waits for those that still run (they hold KEY SHARE on the
--- holder) and makes those that arrive later fail, so that what the rows say now about a nonce is final.
+-- After a connection was lost with acquires under way: waits for those that are about to commit (they hold KEY SHARE
+-- on the holder) and makes all older ones fail, so that what the rows say then about a nonce is final.
 create or replace function holder_fence(p_holder uuid) returns integer
 language plpgsql volatile security definer
 set search_path from current
@@ -210,11 +210,14 @@ set jit = off
 as $$
 declare
   v_asked integer := cardinality(p_names);
+  -- An array like the others, not a constant: a constant alone would let the planner scan the index for it.
+  v_slots integer[] := array_fill(0, array[cardinality(p_names)]);
   v_holder holder;
   v_now timestamptz;
   v_free integer[];
   v_tenants text[];
   v_names text[];
+  v_free_slots integer[];
   v_nonces uuid[];
   v_blockers uuid[];
   v_live uuid[];
@@ -223,35 +226,34 @@ declare
   v_missing integer[];
 begin
   perform durable();
-  if p_term is null then
-    -- KEY SHARE keeps a takeover from burying this holder before the commit, and lets its heartbeat pass.
-    select * into v_holder from holder where id = p_holder for key share;
-    if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
-      raise exception 'holder % has expired', p_holder using errcode = 'FP002';
-    elsif v_holder.epoch <> p_epoch then
-      raise exception 'holder % has moved on to epoch %', p_holder, v_holder.epoch using errcode = 'FP003';
-    end if;
-  end if;
 
   for v_round in 1..2 loop
     -- A lease that is plainly held is not locked: a failed try writes nothing. One that a guard holds KEY SHARE on
     -- is skipped, whatever became of its holder.
     v_now := clock_timestamp();
-    select array_agg(f.ord), array_agg(f.tenant), array_agg(f.name), array_agg(f.nonce),
+    select array_agg(f.ord), array_agg(f.tenant), array_agg(f.name), array_agg(f.slot), array_agg(f.nonce),
            array_agg(f.holder_id) filter (where f.holder_id is not null and f.expires_at is null)
-    into v_free, v_tenants, v_names, v_nonces, v_blockers
+    into v_free, v_tenants, v_names, v_free_slots, v_nonces, v_blockers
     from (
-      select a.ord, a.tenant, a.name, a.nonce, l.holder_id, l.expires_at
-      from unnest(p_tenants, p_names, p_nonces) with ordinality a(tenant, name, nonce, ord)
-      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = 0
+      select a.ord, a.tenant, a.name, a.slot, a.nonce, l.holder_id, l.expires_at
+      from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
+      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       where l.holder_id is null
-         or l.expires_at <= v_now
-         or l.expires_at is null
-            and not exists (select from holder h where h.id = l.holder_id and h.expires_at > v_now)
+         or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now
       for update of l skip locked
     ) f;
 
     if v_free is not null then
+      -- KEY SHARE keeps a takeover from burying this holder before the commit, and lets its heartbeat pass.
+      if p_term is null and v_holder.id is null then
+        select * into v_holder from holder where id = p_holder for key share;
+        if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
+          raise exception 'holder % has expired', p_holder using errcode = 'FP002';
+        elsif v_holder.epoch <> p_epoch then
+          raise exception 'holder % has moved on to epoch %', p_holder, v_holder.epoch using errcode = 'FP003';
+        end if;
+      end if;
+
       -- The rows cannot change any more, but what the search above saw of their holders is older than the locks.
       -- So each holder is looked at again, buried under its own lock if it has expired, and blocks if it is there.
       v_live := '{}';
@@ -269,8 +271,8 @@ begin
         update lease l
         set token = greatest(v_token, v_floor, l.token + 1),
             holder_id = p_holder, nonce = f.nonce, acquired_at = v_now, expires_at = v_now + p_term
-        from unnest(v_free, v_tenants, v_names, v_nonces) f(ord, tenant, name, nonce)
-        where l.tenant = f.tenant and l.name = f.name and l.slot = 0
+        from unnest(v_free, v_tenants, v_names, v_free_slots, v_nonces) f(ord, tenant, name, slot, nonce)
+        where l.tenant = f.tenant and l.name = f.name and l.slot = f.slot
           and (l.expires_at is not null or l.holder_id is null or l.holder_id <> all (v_live))
         returning f.ord, l.token
       )
@@ -289,8 +291,8 @@ begin
              l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) as theirs,
              greatest(0, ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000))::integer
                as left_ms
-      from unnest(p_tenants, p_names, p_nonces) with ordinality a(tenant, name, nonce, ord)
-      left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = 0
+      from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
+      left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       left join holder h on h.id = l.holder_id and l.expires_at is null
     ) s;
     exit when v_missing is null or v_round = 2;
@@ -308,7 +310,8 @@ end
 $$;
 
 -- Frees leases that this holder has with exactly these tokens; answers which (counted from 1) it found so.
-create or replace function lease_release(p_holder uuid, p_tenants text[], p_names text[], p_tokens bigint[])
+create or replace function lease_release(
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
 returns integer[]
 language plpgsql volatile security definer
 set search_path from current
@@ -327,8 +330,8 @@ begin
   perform durable();
   with freed as (
     update lease l set holder_id = null, nonce = null, expires_at = null
-    from unnest(p_tenants, p_names, p_tokens) with ordinality a(tenant, name, token, ord)
-    where l.tenant = a.tenant and l.name = a.name and l.slot = 0
+    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
+    where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       and l.token = a.token and l.holder_id = p_holder
     returning a.ord::integer
   )

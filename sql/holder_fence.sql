@@ -1,5 +1,5 @@
--- After a connection was lost with acquires under way: waits for those that still run (they hold KEY SHARE on the
--- holder) and makes those that arrive later fail, so that what the rows say now about a nonce is final.
+-- After a connection was lost with acquires under way: waits for those that are about to commit (they hold KEY SHARE
+-- on the holder) and makes all older ones fail, so that what the rows say then about a nonce is final.
 create or replace function holder_fence(p_holder uuid) returns integer
 language plpgsql volatile security definer
 set search_path from current

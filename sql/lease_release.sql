@@ -1,5 +1,6 @@
 -- Frees leases that this holder has with exactly these tokens; answers which (counted from 1) it found so.
-create or replace function lease_release(p_holder uuid, p_tenants text[], p_names text[], p_tokens bigint[])
+create or replace function lease_release(
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
 returns integer[]
 language plpgsql volatile security definer
 set search_path from current
@@ -18,8 +19,8 @@ begin
   perform durable();
   with freed as (
     update lease l set holder_id = null, nonce = null, expires_at = null
-    from unnest(p_tenants, p_names, p_tokens) with ordinality a(tenant, name, token, ord)
-    where l.tenant = a.tenant and l.name = a.name and l.slot = 0
+    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
+    where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       and l.token = a.token and l.holder_id = p_holder
     returning a.ord::integer
   )

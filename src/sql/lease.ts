@@ -59,6 +59,7 @@ export function releaseLeases(schema: string, holder: string, held: readonly Hel
     holder,
     held.map((one) => one.resource.tenant),
     held.map((one) => one.resource.name),
+    held.map(() => 0),
     held.map((one) => String(one.token)),
   ]);
 }
