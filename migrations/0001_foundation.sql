@@ -340,27 +340,46 @@ begin
 end
 $$;
 
--- Gives a lease with a fixed expiry another term, counted from now; false when it has expired or is another's.
+-- Gives leases with a fixed expiry another term, counted from now; answers which (counted from 1) it found unexpired
+-- and still this holder's, with exactly these tokens.
 create or replace function lease_renew(
-  p_holder uuid, p_tenant text, p_name text, p_slot integer, p_token bigint, p_term interval)
-returns boolean
+  p_holder uuid, p_term interval, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
+returns integer[]
 language plpgsql volatile security definer
 set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_material = off
+set enable_memoize = off
+set jit = off
 as $$
 declare
-  v_expires_at timestamptz;
+  v_locked integer[];
   v_now timestamptz;
+  v_renewed integer[];
 begin
   perform durable();
-  select l.expires_at into v_expires_at from lease l
-  where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot and l.token = p_token and l.holder_id = p_holder
-  for no key update;
-  v_now := clock_timestamp();  -- after the lock
-  if v_expires_at is null or v_expires_at <= v_now then
-    return false;
-  end if;
-  update lease l set expires_at = v_now + p_term where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot;
-  return true;
+  select array_agg(f.ord::integer) into v_locked
+  from (
+    select a.ord
+    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
+    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    where l.token = a.token and l.holder_id = p_holder
+    for no key update of l
+  ) f;
+  v_now := clock_timestamp();  -- after the locks: the wait for them must not count as life
+  with renewed as (
+    update lease l set expires_at = v_now + p_term
+    from unnest(v_locked) f(ord)
+    where l.tenant = p_tenants[f.ord] and l.name = p_names[f.ord] and l.slot = p_slots[f.ord]
+      and l.expires_at > v_now
+    returning f.ord
+  )
+  select array_agg(ord) into v_renewed from renewed;
+  return coalesce(v_renewed, '{}');
 end
 $$;
 

@@ -45,7 +45,7 @@ export class Fencepost implements AsyncDisposable {
     const open = () => this.#database.open();
     const link = new Link(open);
     this.#holders = new Holders({ link, open, clock, schema, application: `${hostname()}:${pid}` });
-    this.leases = new Leases({ schema, clock, link, commands: new Commands(open), holders: this.#holders });
+    this.leases = new Leases({ schema, clock, commands: new Commands(open), holders: this.#holders });
   }
 
   /** Releases everything that is held and closes the connections. Calls made later throw `StateError`. */

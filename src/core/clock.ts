@@ -14,11 +14,14 @@ export interface Clock {
   after(milliseconds: number, callback: () => void): () => void;
 }
 
+/** Node fires a timer of more than this at once. */
+const longestTimer = 2 ** 31 - 1;
+
 /** The only place that reads a clock of this process. */
 export const systemClock: Clock = {
   now: () => ({ monotonic: performance.now(), wall: Date.now() }),
   after(milliseconds, callback) {
-    const timer = setTimeout(callback, milliseconds).unref();
+    const timer = setTimeout(callback, Math.min(milliseconds, longestTimer)).unref();
     return () => clearTimeout(timer);
   },
 };

@@ -50,7 +50,7 @@ export class Holder implements Tenure {
 
   static async open(context: HolderContext, ttl: number): Promise<Holder> {
     const sent = context.clock.now();
-    const [row] = await context.link.query(openHolder(context.schema, ttl, context.application), ttl);
+    const [row] = await context.link.query(openHolder(context.schema, ttl, context.application));
     return new Holder(context, row?.answer ?? '', ttl, sent);
   }
 

@@ -1,13 +1,12 @@
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { type Holding, marginOf, type Tenure } from '../holder/tenure.ts';
-import type { Link } from '../session/link.ts';
-import { type Claimant, type Held, renewLease } from '../sql/lease.ts';
+import type { Claimant, Held } from '../sql/lease.ts';
 
 /** What a fixed term needs of its surroundings. */
 export interface FixedTermContext {
-  readonly schema: string;
   readonly clock: Clock;
-  readonly link: Link;
+  /** Asks the server for another term; answers whether it gave one. */
+  renew(held: Held): Promise<boolean>;
 }
 
 /** The tenure of one lease with an expiry of its own, which no heartbeat moves. */
@@ -51,10 +50,8 @@ export class FixedTerm implements Tenure {
   }
 
   async renew(held: Held): Promise<void> {
-    const { clock, link, schema } = this.#context;
-    const sent = clock.now();
-    const [row] = await link.query(renewLease(schema, this.claimant.id, held, this.ttl));
-    if (row?.answer !== 't') return this.#expire();
+    const sent = this.#context.clock.now();
+    if (!(await this.#context.renew(held))) return this.#expire();
     this.#since = sent;
     this.#watchDeadline();
   }

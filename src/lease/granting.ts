@@ -7,7 +7,6 @@ import type { Holder } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
 import type { Holding, Tenure } from '../holder/tenure.ts';
 import type { Commands } from '../session/commands.ts';
-import type { Link } from '../session/link.ts';
 import type { Answer, Ask, Claimant, Held, Resource } from '../sql/lease.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Kinds, kindsOf } from './kinds.ts';
@@ -20,8 +19,6 @@ export interface LeaseContext {
   readonly clock: Clock;
   readonly commands: Commands;
   readonly holders: Holders;
-  /** For single statements that are not worth a batch. */
-  readonly link: Link;
 }
 
 /** A try that did not get the lease. `heldFor`: until its holder expires unless it is renewed, where known. */
@@ -50,7 +47,7 @@ export class Granting implements LeaseKeeper {
     const ask = { resource, nonce: randomUUID() };
     // Keeps the holder from being closed for want of use while the acquire is under way.
     const pending: Holding = { lose() {} };
-    for (;;) {
+    for (let dead = 0; ; dead += 1) {
       const holder = await this.#context.holders.use(ttl);
       holder.add(pending);
       try {
@@ -60,7 +57,8 @@ export class Granting implements LeaseKeeper {
         if (holder.live) return this.#lease(holder, resource, answer.token);
         throw new LockLostError(resourceText(resource), 'expired');
       } catch (error) {
-        if (!(error instanceof DatabaseError) || error.sqlState !== holderExpired) throw error;
+        // A new holder for the next try. When those die as well, the server is slower than the ttl.
+        if (!hasState(error, holderExpired) || dead === 2) throw error;
         holder.buried();
       } finally {
         holder.drop(pending);
@@ -75,11 +73,12 @@ export class Granting implements LeaseKeeper {
       claimant = { id: this.#name, epoch: 0, term: ttl };
       this.#fixed.set(ttl, claimant);
     }
-    const { acquire } = this.#kindsOf(claimant);
-    const term = new FixedTerm(this.#context, claimant, ttl);
+    const { clock, commands } = this.#context;
+    const { acquire, renew } = this.#kindsOf(claimant);
+    const term = new FixedTerm({ clock, renew: (held) => commands.submit(renew, held) }, claimant, ttl);
     const ask = { resource, nonce: randomUUID() };
     // The term counts from here whatever happens: a late second grant of the nonce would only expire earlier.
-    const answer = await this.#repeat(term, isInDoubt, () => this.#context.commands.submit(acquire, ask));
+    const answer = await this.#repeat(term, isInDoubt, () => commands.submit(acquire, ask));
     if (!('token' in answer)) return answer;
     const lease = this.#lease(term, resource, answer.token);
     if (term.age > ttl / 20 && lease.state === 'held') await lease.renew();
@@ -119,7 +118,7 @@ export class Granting implements LeaseKeeper {
       } catch (error) {
         // The answer was lost, or the call was refused for being older than such a loss. Once the server has let
         // everything older end, the same nonce gets the truth: the token that was granted, or a grant now.
-        if (!isInDoubt(error) && !isFenced(error)) throw error;
+        if (!isInDoubt(error) && !hasState(error, holderFenced)) throw error;
         await holder.settled();
         if (!holder.live) throw error;
       }
@@ -149,6 +148,6 @@ export class Granting implements LeaseKeeper {
 }
 
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
-const isFenced = (error: unknown): boolean =>
-  error instanceof DatabaseError && error.sqlState === holderFenced;
+const hasState = (error: unknown, sqlState: string): boolean =>
+  error instanceof DatabaseError && error.sqlState === sqlState;
 const isRetriable = (error: unknown): boolean => error instanceof FencepostError && error.retriable;

@@ -7,9 +7,10 @@ import {
   type Claimant,
   type Held,
   readAnswers,
+  readFound,
   releaseLeases,
+  renewLeases,
 } from '../sql/lease.ts';
-import { numbersOf } from '../sql/statement.ts';
 
 /** Calls in one statement: enough to share its cost, few enough that nobody waits long for the others. */
 const limit = 512;
@@ -19,9 +20,12 @@ export interface Kinds {
   readonly acquire: Kind<Ask, Answer>;
   /** Answers whether the lease was still there, with this token. */
   readonly release: Kind<Held, boolean>;
+  /** Of leases with a fixed term. Answers whether the lease was still there, with this token, and unexpired. */
+  readonly renew: Kind<Held, boolean>;
 }
 
 export function kindsOf(schema: string, claimant: Claimant, holder?: Holder): Kinds {
+  const { id, term = 0 } = claimant;
   return {
     acquire: {
       limit,
@@ -31,11 +35,13 @@ export function kindsOf(schema: string, claimant: Claimant, holder?: Holder): Ki
     },
     release: {
       limit,
-      statement: (held) => releaseLeases(schema, claimant.id, held),
-      read([row], held) {
-        const released = new Set(numbersOf(row?.answer));
-        return held.map((_, index) => released.has(String(index + 1)));
-      },
+      statement: (held) => releaseLeases(schema, id, held),
+      read: ([row], held) => readFound(row, held.length),
+    },
+    renew: {
+      limit,
+      statement: (held) => renewLeases(schema, id, term, held),
+      read: ([row], held) => readFound(row, held.length),
     },
   };
 }

@@ -1,3 +1,4 @@
+import { within } from '../core/abort.ts';
 import { elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockTimeoutError } from '../core/errors.ts';
@@ -30,6 +31,8 @@ export interface LeaseOptions {
 }
 
 const shortestTtl = 50;
+/** Longest time that `close` tries to tell a server that does not answer, in milliseconds. */
+const closeLimit = 5_000;
 
 /** Leases: locks that outlive connections and carry a fencing token. */
 export class Leases {
@@ -96,7 +99,8 @@ export class Leases {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#acquiring);
-    await this.#granting.releaseAll();
+    // Without the server they expire by themselves, as nothing renews them any more.
+    await within(this.#context.clock, closeLimit, this.#granting.releaseAll());
   }
 
   #acquire(key: LeaseKey, given: LeaseOptions | undefined, defaultWait: number): Promise<Lease | undefined> {

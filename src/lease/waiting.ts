@@ -56,6 +56,8 @@ async function settle(
     if (signal?.aborted !== true) return outcome;
     if (outcome !== undefined) await giveBack(outcome);
     throw signal.reason;
+  } catch (error) {
+    throw signal?.aborted === true ? signal.reason : error;
   } finally {
     cancel();
     signal?.removeEventListener('abort', interrupt);

@@ -55,18 +55,27 @@ export interface Held {
 }
 
 export function releaseLeases(schema: string, holder: string, held: readonly Held[]): Statement {
-  return callOf(schema, 'lease_release', [
-    holder,
+  return callOf(schema, 'lease_release', [holder, ...columnsOf(held)]);
+}
+
+export function renewLeases(schema: string, holder: string, term: number, held: readonly Held[]): Statement {
+  return callOf(schema, 'lease_renew', [holder, interval(term), ...columnsOf(held)]);
+}
+
+/** Which of the calls the server found their lease for, out of the places that it answered. */
+export function readFound(row: Row | undefined, count: number): boolean[] {
+  const found = new Array<boolean>(count).fill(false);
+  for (const place of numbersOf(row?.answer)) found[Number(place) - 1] = true;
+  return found;
+}
+
+function columnsOf(held: readonly Held[]): unknown[] {
+  return [
     held.map((one) => one.resource.tenant),
     held.map((one) => one.resource.name),
     held.map(() => 0),
     held.map((one) => String(one.token)),
-  ]);
-}
-
-export function renewLease(schema: string, holder: string, held: Held, term: number): Statement {
-  const { tenant, name } = held.resource;
-  return callOf(schema, 'lease_renew', [holder, tenant, name, 0, String(held.token), interval(term)]);
+  ];
 }
 
 /** The clock of a transaction block stands still at its BEGIN; outside of one it starts with the statement. */
