@@ -45,11 +45,12 @@ export class LockTimeoutError extends FencepostError {
   }
 }
 
-/** Why a lock was lost: it could not be renewed in time, or what it was held by was closed. */
-export type LossReason = 'expired' | 'closed';
+/** Why a lock was lost: it could not be renewed in time, its server session ended, or what held it was closed. */
+export type LossReason = 'expired' | 'connection' | 'closed';
 
 const lossTexts: Record<LossReason, string> = {
   expired: 'it could not be renewed in time',
+  connection: 'the server session that held it has ended',
   closed: 'what it was held by was closed',
 };
 

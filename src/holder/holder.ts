@@ -1,11 +1,12 @@
 import { pause, within } from '../core/abort.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { DatabaseError, type LossReason } from '../core/errors.ts';
+import { type Holding, marginOf } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
 import type { Link } from '../session/link.ts';
 import { beatHolder, closeHolder, fenceHolder, openHolder } from '../sql/holder.ts';
-import { type Holding, marginOf, type Tenure } from './tenure.ts';
+import type { LeaseTenure } from './tenure.ts';
 
 /** What a holder needs of its surroundings. */
 export interface HolderContext {
@@ -23,7 +24,7 @@ export interface HolderContext {
  * live -> lost (it could not renew in time, or the server says it is dead) or closed. There is no way back: the
  * process goes on with a new holder.
  */
-export class Holder implements Tenure {
+export class Holder implements LeaseTenure {
   readonly id: string;
   readonly ttl: number;
   readonly #context: HolderContext;

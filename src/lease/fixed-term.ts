@@ -1,5 +1,6 @@
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
-import { type Holding, marginOf, type Tenure } from '../holder/tenure.ts';
+import { type Holding, marginOf } from '../core/handle.ts';
+import type { LeaseTenure } from '../holder/tenure.ts';
 import type { Claimant, Held } from '../sql/lease.ts';
 
 /** What a fixed term needs of its surroundings. */
@@ -10,7 +11,7 @@ export interface FixedTermContext {
 }
 
 /** The tenure of one lease with an expiry of its own, which no heartbeat moves. */
-export class FixedTerm implements Tenure {
+export class FixedTerm implements LeaseTenure {
   readonly claimant: Claimant;
   readonly ttl: number;
   readonly doubtful = false;
@@ -34,7 +35,7 @@ export class FixedTerm implements Tenure {
   }
 
   remaining(): number {
-    const left = this.#expired ? 0 : this.ttl - marginOf(this.ttl) - this.age;
+    const left = this.#left;
     if (left <= 0) this.#expire();
     return left;
   }
@@ -65,7 +66,12 @@ export class FixedTerm implements Tenure {
   #watchDeadline(): void {
     this.#cancelDeadline();
     if (this.#holding === undefined) return;
-    const left = this.remaining();
-    if (left > 0) this.#cancelDeadline = this.#context.clock.after(left, () => this.#watchDeadline());
+    this.#cancelDeadline = this.#context.clock.after(Math.max(1, this.#left), () => {
+      if (this.remaining() > 0) this.#watchDeadline();
+    });
+  }
+
+  get #left(): number {
+    return this.#expired ? 0 : this.ttl - marginOf(this.ttl) - this.age;
   }
 }

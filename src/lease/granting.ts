@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
+import type { Holding } from '../core/handle.ts';
 import { holderExpired, holderFenced } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
-import type { Holding, Tenure } from '../holder/tenure.ts';
+import type { LeaseTenure } from '../holder/tenure.ts';
 import type { Commands } from '../session/commands.ts';
 import type { Answer, Ask, Claimant, Held, Resource } from '../sql/lease.ts';
 import { FixedTerm } from './fixed-term.ts';
@@ -86,7 +87,7 @@ export class Granting implements LeaseKeeper {
     throw new LockLostError(lease.key, 'expired');
   }
 
-  async giveBack(tenure: Tenure, held: Held): Promise<void> {
+  async giveBack(tenure: LeaseTenure, held: Held): Promise<void> {
     const { release } = this.#kindsOf(tenure.claimant);
     try {
       await this.#repeat(tenure, isRetriable, () => this.#context.commands.submit(release, held));
@@ -104,7 +105,7 @@ export class Granting implements LeaseKeeper {
     await Promise.all([...this.#leases].map((lease) => lease.release()));
   }
 
-  #lease(tenure: Tenure, resource: Resource, token: bigint): Lease {
+  #lease(tenure: LeaseTenure, resource: Resource, token: bigint): Lease {
     const lease = new Lease(this, tenure, { resource, token });
     this.#leases.add(lease);
     return lease;
@@ -135,7 +136,11 @@ export class Granting implements LeaseKeeper {
   }
 
   /** Repeats what may be repeated for as long as the tenure lasts. */
-  async #repeat<T>(tenure: Tenure, may: (error: unknown) => boolean, send: () => Promise<T>): Promise<T> {
+  async #repeat<T>(
+    tenure: LeaseTenure,
+    may: (error: unknown) => boolean,
+    send: () => Promise<T>,
+  ): Promise<T> {
     for (;;) {
       try {
         return await send();

@@ -1,0 +1,119 @@
+import { LockLostError, type LossReason, StateError } from './errors.ts';
+
+/** What a tenure tells of its end: something that is held under it. */
+export interface Holding {
+  lose(reason: LossReason, cause?: unknown): void;
+}
+
+/** What keeps something held: a heartbeat, a fixed term, a server session. */
+export interface Tenure {
+  /** Milliseconds that it can still be trusted. Reads the clock each time; 0 or less means lost. */
+  remaining(): number;
+  /** True while the last renewal has not been answered as it should. */
+  readonly doubtful: boolean;
+  add(holding: Holding): void;
+  drop(holding: Holding): void;
+}
+
+/**
+ * How much earlier than the server the client stops to believe, in milliseconds: for clocks that run at different
+ * rates, and for the code that has to stop.
+ */
+export function marginOf(ttl: number): number {
+  return Math.min(1_000, ttl / 10);
+}
+
+/**
+ * - `held`: as far as this process knows, and the server has confirmed it recently enough.
+ * - `doubtful`: still held, but the last heartbeat was not answered; it becomes `held` or `lost`.
+ * - `lost`: for good. `signal` has aborted.
+ * - `released`: by `release()`, by the end of an `await using` block, or by `fencepost.close()`.
+ */
+export type HandleState = 'held' | 'doubtful' | 'lost' | 'released';
+
+/** What this process was granted, and the way to give it back. Every kind of lock has this shape. */
+export abstract class Handle implements AsyncDisposable {
+  /** The key in readable form. */
+  readonly key: string;
+  readonly #tenure: Tenure;
+  readonly #holding: Holding = { lose: (reason, cause) => this.#lose(reason, cause) };
+  #loss: LockLostError | undefined;
+  #releasing: Promise<void> | undefined;
+  #controller: AbortController | undefined;
+
+  /** @internal */
+  constructor(key: string, tenure: Tenure) {
+    this.key = key;
+    this.#tenure = tenure;
+    tenure.add(this.#holding);
+  }
+
+  /** Compares clocks each time it is read: after a pause of the process it says `lost` before any timer has run. */
+  get state(): HandleState {
+    if (this.#loss !== undefined) return 'lost';
+    if (this.#releasing !== undefined) return 'released';
+    if (this.#tenure.remaining() <= 0) {
+      this.#lose('expired');
+      return 'lost';
+    }
+    return this.#tenure.doubtful ? 'doubtful' : 'held';
+  }
+
+  /**
+   * Aborts, with a `LockLostError` as its reason, when the lock is lost. A release does not abort it.
+   *
+   * It aborts from a timer: code that has just blocked the event loop should read `signal` of the handle anew, which
+   * looks at the clock, and not a signal that it put aside.
+   */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.state === 'lost' && !this.#controller.signal.aborted) this.#controller.abort(this.#loss);
+    return this.#controller.signal;
+  }
+
+  /**
+   * Throws `LockLostError` when the lock is lost, and `StateError` when it was released. It compares clocks, without
+   * a round trip. What it says is true when it is said, and may be wrong by the time of the next write.
+   */
+  assertHeld(): void {
+    const state = this.state;
+    if (state === 'released') throw new StateError(`${this.key} was released`);
+    if (this.#loss !== undefined) throw this.#loss;
+  }
+
+  /**
+   * Gives the lock back; ends when the server has confirmed it, or when it is free there anyway. The second call and
+   * those after it end with the first. A lost lock has nothing to release.
+   */
+  release(): Promise<void> {
+    this.#releasing ??= this.state === 'lost' ? Promise.resolve() : this.#release();
+    return this.#releasing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  /** Tells the server, once. @internal */
+  protected abstract giveBack(): Promise<void>;
+
+  /** This process has nothing to do with the lock any more. @internal */
+  protected abstract ended(): void;
+
+  #lose(reason: LossReason, cause?: unknown): void {
+    if (this.#loss !== undefined || this.#releasing !== undefined) return;
+    this.#loss = new LockLostError(this.key, reason, { cause });
+    this.#tenure.drop(this.#holding);
+    this.ended();
+    this.#controller?.abort(this.#loss);
+  }
+
+  async #release(): Promise<void> {
+    this.#tenure.drop(this.#holding);
+    try {
+      await this.giveBack();
+    } finally {
+      this.ended();
+    }
+  }
+}
