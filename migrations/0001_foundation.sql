@@ -2,6 +2,25 @@
 -- Runs with search_path = <schema>, pg_temp. Functions keep that path (SET ... FROM CURRENT); pg_temp stands last, so
 -- that no temporary table of a caller comes before ours.
 
+-- The schema must be ours alone: what others create in it could come before pg_catalog's own functions and operators
+-- in ours, which run with the owner's rights, and the way down drops every function in it.
+do $$
+declare
+  v_schema oid := (select oid from pg_namespace where nspname = current_schema());
+begin
+  if has_schema_privilege('public', v_schema, 'create') then
+    raise exception 'everybody may create objects in schema "%": choose one for Fencepost alone', current_schema()
+      using errcode = '55000';
+  end if;
+  if exists (select from pg_proc where pronamespace = v_schema)
+     or exists (select from pg_class where relnamespace = v_schema
+                and relname not in ('migration', 'migration_pkey', 'migration_id_seq')) then
+    raise exception 'schema "%" is not empty: choose one for Fencepost alone', current_schema()
+      using errcode = '55000';
+  end if;
+end
+$$;
+
 create sequence token as bigint cache 1;
 
 create table state (
@@ -77,10 +96,9 @@ $$;
 -- written as '<length in bytes>:<text>', so that no two lists of parts give the same bytes; the number is the first
 -- eight bytes of their SHA-256, signed. Bytes and lengths are those of UTF-8, whatever the database encoding is.
 --
--- The body may run under any search_path: functions are named in full, and operators get exactly the types that
--- pg_catalog has them for, so that no function or operator of somebody else fits better. A loop in PL/pgSQL took
--- 5.5 microseconds a key where one aggregate in SQL took 15 (PostgreSQL 14 to 18); as text the encoding needs
--- one conversion less a part than as bytea.
+-- The body runs under the search_path of its caller: functions are named in full, and operators get exactly the types
+-- that pg_catalog has them for, so that nothing of somebody else fits better. A loop in PL/pgSQL took 5.5 microseconds
+-- a key where one aggregate in SQL took 15 (PostgreSQL 14 to 18); pinning the path would add 0.4 to 2.
 create or replace function key_in(namespace text, variadic parts text[]) returns bigint
 language plpgsql immutable parallel safe
 as $$
@@ -403,25 +421,30 @@ begin
 end
 $$;
 
--- Lets a role call the public functions and read the views, and nothing else.
+-- Lets a role call the public functions and read the views, and nothing else. What it has already is not granted
+-- again: every grant writes to the catalogs, and migrate asks for it each time a process starts.
 create or replace function grant_access(p_role regrole) returns void
 language plpgsql volatile
 set search_path from current
 as $$
 declare
-  v_object text;
+  v_schema oid := (select oid from pg_namespace where nspname = current_schema());
+  v_grant text;
 begin
-  execute format('grant usage on schema %I to %s', current_schema(), p_role);
-  for v_object in
-    select oid::regprocedure from pg_proc
-    where pronamespace = current_schema()::regnamespace and (prosecdef or proname in ('key', 'key_in'))
+  for v_grant in
+    select format('grant %s on %s to %s', o.privilege, o.name, p_role)
+    from (
+      select 'USAGE', format('schema %I', nspname), nspacl from pg_namespace where oid = v_schema
+      union all
+      select 'EXECUTE', format('function %s', oid::regprocedure), proacl from pg_proc
+      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in'))
+      union all
+      select 'SELECT', format('%s', oid::regclass), relacl from pg_class
+      where relnamespace = v_schema and relkind = 'v'
+    ) o(privilege, name, acl)
+    where not exists (select from aclexplode(o.acl) a where a.grantee = p_role and a.privilege_type = o.privilege)
   loop
-    execute format('grant execute on function %s to %s', v_object, p_role);
-  end loop;
-  for v_object in
-    select oid::regclass from pg_class where relnamespace = current_schema()::regnamespace and relkind = 'v'
-  loop
-    execute format('grant select on %s to %s', v_object, p_role);
+    execute v_grant;
   end loop;
 end
 $$;
@@ -441,22 +464,41 @@ from holder h;
 
 insert into state (version, oldest_client) values (1, 1);
 
+-- Private, whatever default privileges the owner has set for what it creates.
 do $$
+declare
+  v_schema text := quote_ident(current_schema());
+  v_role text;
 begin
-  execute format('revoke all on all functions in schema %I from public', current_schema());
+  for v_role in
+    select 'public'
+    union
+    select a.grantee::regrole::text
+    from (
+      select relnamespace, relowner, relacl from pg_class
+      union all
+      select pronamespace, proowner, proacl from pg_proc
+    ) o(schema, owner, acl), aclexplode(o.acl) a
+    where o.schema = v_schema::regnamespace and a.grantee not in (0, o.owner)
+  loop
+    execute format('revoke all on all tables in schema %s from %s', v_schema, v_role);
+    execute format('revoke all on all sequences in schema %s from %s', v_schema, v_role);
+    execute format('revoke all on all functions in schema %s from %s', v_schema, v_role);
+  end loop;
 end
 $$;
 
 -- Down Migration
+drop view leases, holders;
+
+-- In one statement: some depend on others.
 do $$
-declare
-  v_function regprocedure;
 begin
-  drop view leases, holders;
-  for v_function in select oid from pg_proc where pronamespace = current_schema()::regnamespace loop
-    execute format('drop function %s', v_function);
-  end loop;
-  drop table lease, holder, state;
-  drop sequence token;
+  execute (
+    select 'drop function ' || string_agg(oid::regprocedure::text, ', ') from pg_proc
+    where pronamespace = quote_ident(current_schema())::regnamespace);
 end
 $$;
+
+drop table lease, holder, state;
+drop sequence token;

@@ -1,22 +1,27 @@
--- Lets a role call the public functions and read the views, and nothing else.
+-- Lets a role call the public functions and read the views, and nothing else. What it has already is not granted
+-- again: every grant writes to the catalogs, and migrate asks for it each time a process starts.
 create or replace function grant_access(p_role regrole) returns void
 language plpgsql volatile
 set search_path from current
 as $$
 declare
-  v_object text;
+  v_schema oid := (select oid from pg_namespace where nspname = current_schema());
+  v_grant text;
 begin
-  execute format('grant usage on schema %I to %s', current_schema(), p_role);
-  for v_object in
-    select oid::regprocedure from pg_proc
-    where pronamespace = current_schema()::regnamespace and (prosecdef or proname in ('key', 'key_in'))
+  for v_grant in
+    select format('grant %s on %s to %s', o.privilege, o.name, p_role)
+    from (
+      select 'USAGE', format('schema %I', nspname), nspacl from pg_namespace where oid = v_schema
+      union all
+      select 'EXECUTE', format('function %s', oid::regprocedure), proacl from pg_proc
+      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in'))
+      union all
+      select 'SELECT', format('%s', oid::regclass), relacl from pg_class
+      where relnamespace = v_schema and relkind = 'v'
+    ) o(privilege, name, acl)
+    where not exists (select from aclexplode(o.acl) a where a.grantee = p_role and a.privilege_type = o.privilege)
   loop
-    execute format('grant execute on function %s to %s', v_object, p_role);
-  end loop;
-  for v_object in
-    select oid::regclass from pg_class where relnamespace = current_schema()::regnamespace and relkind = 'v'
-  loop
-    execute format('grant select on %s to %s', v_object, p_role);
+    execute v_grant;
   end loop;
 end
 $$;

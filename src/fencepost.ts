@@ -25,7 +25,7 @@ export interface FencepostOptions {
  * The entry to everything. Make one for each process and database and keep it: what it holds shares one heartbeat.
  *
  * @example
- * await using fencepost = new Fencepost({ connection: process.env.DATABASE_URL });
+ * await using fencepost = new Fencepost({ connection: 'postgres://localhost/app' });
  */
 export class Fencepost implements AsyncDisposable {
   /** Locks that outlive connections and carry a fencing token. */
@@ -42,7 +42,7 @@ export class Fencepost implements AsyncDisposable {
     });
     const clock: Clock = systemClock;
     this.#database = new Database(connection, schema, clock);
-    const open = () => this.#database.open();
+    const open = (limit?: number) => this.#database.open(limit);
     const link = new Link(open);
     this.#holders = new Holders({ link, open, clock, schema, application: `${hostname()}:${pid}` });
     this.leases = new Leases({ schema, clock, commands: new Commands(open), holders: this.#holders });

@@ -4,6 +4,7 @@ import { DatabaseError, FencepostError, LimitError, SchemaError, StandbyError } 
 export const staleToken = 'FP001';
 export const holderExpired = 'FP002';
 export const holderFenced = 'FP003';
+export const lockNotAvailable = '55P03';
 
 const absent = new Set(['3F000', '42P01', '42883', '42703']);
 const limits = new Set(['53000', '53100', '53200', '53300', '54000']);
@@ -18,6 +19,19 @@ export function sqlStateOf(error: unknown): string | undefined {
   return typeof error.code === 'string' && /^[0-9A-Z]{5}$/.test(error.code) && 'severity' in error
     ? error.code
     : undefined;
+}
+
+export function hasState(error: unknown, sqlState: string): boolean {
+  return error instanceof DatabaseError && error.sqlState === sqlState;
+}
+
+/**
+ * A row that the statement wanted to lock was taken since the transaction's snapshot (REPEATABLE READ and above): of
+ * all serialisation failures the one that comes from locking rows. Only a takeover touches a lease so that it fails.
+ */
+export function isOlderThanTakeover(error: unknown): boolean {
+  const locking = error instanceof Error && 'routine' in error && error.routine === 'ExecLockRows';
+  return locking && sqlStateOf(error) === '40001';
 }
 
 /** The statement was refused because of what others do at this moment: it can be sent again as it is. */

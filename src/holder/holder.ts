@@ -132,7 +132,8 @@ export class Holder implements LeaseTenure {
     const { clock, link, schema } = this.#context;
     if (!this.live) return;
     const sent = clock.now();
-    const [row] = await link.query(beatHolder(schema, this.id), Math.max(this.ttl / 3, 50));
+    // Short enough that a second try, on another connection, can still come in time.
+    const [row] = await link.query(beatHolder(schema, this.id), Math.max(this.ttl / 5, 50));
     // The answer may have come too late: then what it says about the server is not what others were told here.
     if (!this.live) return;
     if (row?.answer !== 't') return this.buried();

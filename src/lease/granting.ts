@@ -3,7 +3,7 @@ import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
 import type { Holding } from '../core/handle.ts';
-import { holderExpired, holderFenced } from '../core/sqlstate.ts';
+import { hasState, holderExpired, holderFenced } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
 import type { LeaseTenure } from '../holder/tenure.ts';
@@ -55,7 +55,7 @@ export class Granting implements LeaseKeeper {
         const [answer] = await Promise.all([this.#ask(holder, ask), holder.freshen()]);
         if (!('token' in answer)) return answer;
         await holder.freshen();
-        if (holder.live) return this.#lease(holder, resource, answer.token);
+        if (holder.live) return this.#lease(holder, { resource, token: answer.token });
         throw new LockLostError(resourceText(resource), 'expired');
       } catch (error) {
         // A new holder for the next try. When those die as well, the server is slower than the ttl.
@@ -76,15 +76,23 @@ export class Granting implements LeaseKeeper {
     }
     const { clock, commands } = this.#context;
     const { acquire, renew } = this.#kindsOf(claimant);
-    const term = new FixedTerm({ clock, renew: (held) => commands.submit(renew, held) }, claimant, ttl);
+    const context = { clock, renew: (one: Held) => commands.submit(renew, one) };
     const ask = { resource, nonce: randomUUID() };
-    // The term counts from here whatever happens: a late second grant of the nonce would only expire earlier.
-    const answer = await this.#repeat(term, isInDoubt, () => commands.submit(acquire, ask));
+    const first = new FixedTerm(context, claimant, ttl);
+    const answer = await this.#repeat(first, isInDoubt, () => commands.submit(acquire, ask));
     if (!('token' in answer)) return answer;
-    const lease = this.#lease(term, resource, answer.token);
-    if (term.age > ttl / 20 && lease.state === 'held') await lease.renew();
-    if (lease.state === 'held') return lease;
-    throw new LockLostError(lease.key, 'expired');
+    const held = { resource, token: answer.token };
+    if (first.age < ttl / 20) return this.#lease(first, held);
+    // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
+    const second = new FixedTerm(context, claimant, ttl);
+    try {
+      if ((await context.renew(held)) && second.remaining() > 0) return this.#lease(second, held);
+    } catch (error) {
+      this.giveBack(second, held).catch(() => {});
+      throw error;
+    }
+    this.giveBack(second, held).catch(() => {});
+    throw new LockLostError(resourceText(resource), 'expired');
   }
 
   async giveBack(tenure: LeaseTenure, held: Held): Promise<void> {
@@ -105,8 +113,8 @@ export class Granting implements LeaseKeeper {
     await Promise.all([...this.#leases].map((lease) => lease.release()));
   }
 
-  #lease(tenure: LeaseTenure, resource: Resource, token: bigint): Lease {
-    const lease = new Lease(this, tenure, { resource, token });
+  #lease(tenure: LeaseTenure, held: Held): Lease {
+    const lease = new Lease(this, tenure, held);
     this.#leases.add(lease);
     return lease;
   }
@@ -114,12 +122,16 @@ export class Granting implements LeaseKeeper {
   async #ask(holder: Holder, ask: Ask): Promise<Answer> {
     const { acquire } = this.#kindsOf(holder, holder);
     for (;;) {
+      const { epoch } = holder;
       try {
         return await this.#context.commands.submit(acquire, ask);
       } catch (error) {
         // The answer was lost, or the call was refused for being older than such a loss. Once the server has let
         // everything older end, the same nonce gets the truth: the token that was granted, or a grant now.
         if (!isInDoubt(error) && !hasState(error, holderFenced)) throw error;
+        await holder.settled();
+        // A fence of ours that arrived after we had given it up has moved the server on alone.
+        if (holder.epoch === epoch) holder.distrust();
         await holder.settled();
         if (!holder.live) throw error;
       }
@@ -153,6 +165,4 @@ export class Granting implements LeaseKeeper {
 }
 
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
-const hasState = (error: unknown, sqlState: string): boolean =>
-  error instanceof DatabaseError && error.sqlState === sqlState;
 const isRetriable = (error: unknown): boolean => error instanceof FencepostError && error.retriable;

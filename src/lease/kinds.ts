@@ -1,3 +1,4 @@
+import { DatabaseError } from '../core/errors.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Kind } from '../session/commands.ts';
 import {
@@ -31,7 +32,9 @@ export function kindsOf(schema: string, claimant: Claimant, holder?: Holder): Ki
       limit,
       statement: (asks) => acquireLeases(schema, claimant, asks),
       read: ([row], asks) => readAnswers(row, asks.length),
-      inDoubt: () => holder?.distrust(),
+      failed(_, error) {
+        if (error instanceof DatabaseError && error.inDoubt) holder?.distrust();
+      },
     },
     release: {
       limit,

@@ -1,6 +1,6 @@
 import { StaleTokenError } from '../core/errors.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
-import { databaseFailure, sqlStateOf, staleToken } from '../core/sqlstate.ts';
+import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '../core/sqlstate.ts';
 import type { LeaseTenure } from '../holder/tenure.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import { guardLease, type Held } from '../sql/lease.ts';
@@ -48,6 +48,9 @@ export class Lease extends Handle {
    * granted this lease. When somebody else already was, or the lease was released, it throws `StaleTokenError` and
    * the transaction cannot commit any more.
    *
+   * In REPEATABLE READ and SERIALIZABLE a transaction sees the lease as of its snapshot: a takeover since then is still
+   * refused, a mere release is not seen.
+   *
    * One round trip in the caller's transaction. A lease that is `lost` passes as long as nobody took it: Postgres
    * decides, not this process.
    *
@@ -65,7 +68,8 @@ export class Lease extends Handle {
       const [row] = await runIn('transaction', transaction, statement);
       if (row?.inside !== 'true') throw notInTransaction('transaction', 'a client outside of one');
     } catch (cause) {
-      if (sqlStateOf(cause) === staleToken) throw new StaleTokenError(this.key, this.token, { cause });
+      if (sqlStateOf(cause) === staleToken || isOlderThanTakeover(cause))
+        throw new StaleTokenError(this.key, this.token, { cause });
       throw databaseFailure(`guard ${this.key}`, cause, this.#keeper.schema);
     }
   }

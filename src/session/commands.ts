@@ -1,8 +1,6 @@
-import { DatabaseError } from '../core/errors.ts';
 import { isCollision } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
-import type { Connection } from './connection.ts';
-import { Link } from './link.ts';
+import { Link, type Session } from './link.ts';
 
 /** Calls that can travel together: many of them become one statement, its rows become their answers. */
 export interface Kind<Call, Answer> {
@@ -10,8 +8,8 @@ export interface Kind<Call, Answer> {
   readonly limit: number;
   statement(calls: readonly Call[]): Statement;
   read(rows: readonly Row[], calls: readonly Call[]): readonly Answer[];
-  /** The connection was lost with a statement of this kind under way. */
-  inDoubt?(): void;
+  /** What has to be done about a statement that failed before its callers hear of it. */
+  failed?(calls: readonly Call[], error: unknown): Promise<void> | void;
 }
 
 /**
@@ -24,7 +22,7 @@ export class Commands {
   readonly #queues = new Map<object, Sendable>();
   #scheduled = false;
 
-  constructor(open: () => Promise<Connection>, lanes = 2) {
+  constructor(open: (limit?: number) => Promise<Session>, lanes = 2) {
     this.#lanes = Array.from({ length: lanes }, () => ({ link: new Link(open), busy: false }));
   }
 
@@ -65,13 +63,13 @@ export class Commands {
   }
 
   async #work(link: Link): Promise<void> {
-    const connection = await link.connection();
+    const session = await link.session();
     for (const [kind, queue] of this.#queues) {
       this.#queues.delete(kind);
-      const sent = queue.send(connection);
+      const sent = queue.send(session);
       if (!queue.empty) this.#queues.set(kind, queue);
       await sent;
-      if (connection.lost) return;
+      if (session.lost) return;
     }
   }
 }
@@ -79,7 +77,7 @@ export class Commands {
 /** A queue as its lane sees it. */
 interface Sendable {
   readonly empty: boolean;
-  send(connection: Connection): Promise<void>;
+  send(session: Session): Promise<void>;
   fail(error: unknown): void;
 }
 
@@ -110,17 +108,14 @@ class Queue<Call, Answer> implements Sendable {
     for (const pending of this.#pending.splice(0)) pending.reject(error);
   }
 
-  async send(connection: Connection): Promise<void> {
+  async send(session: Session): Promise<void> {
     const batch = this.#pending.splice(0, this.#kind.limit);
+    const calls = batch.map((pending) => pending.call);
     try {
-      const answers = await ask(
-        connection,
-        this.#kind,
-        batch.map((pending) => pending.call),
-      );
+      const answers = await ask(session, this.#kind, calls);
       for (const [index, pending] of batch.entries()) pending.resolve(answers[index] as Answer);
     } catch (error) {
-      if (error instanceof DatabaseError && error.inDoubt) this.#kind.inDoubt?.();
+      await this.#kind.failed?.(calls, error);
       for (const pending of batch) pending.reject(error);
     }
   }
@@ -128,13 +123,13 @@ class Queue<Call, Answer> implements Sendable {
 
 /** A collision (40001, 40P01, 55P03) did nothing: the statement is sent again. */
 async function ask<Call, Answer>(
-  connection: Connection,
+  session: Session,
   kind: Kind<Call, Answer>,
   calls: readonly Call[],
 ): Promise<readonly Answer[]> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return kind.read(await connection.query(kind.statement(calls)), calls);
+      return kind.read(await session.query(kind.statement(calls)), calls);
     } catch (error) {
       if (!isCollision(error) || attempt === 10) throw error;
     }

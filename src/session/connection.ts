@@ -19,28 +19,46 @@ export const connectionSource: Check<ConnectionSource> = (argument, value) => {
 /** Longest time to be without an answer, in milliseconds, before a connection is taken for dead. */
 const answerLimit = 10_000;
 
+/** Called once, when a connection is lost or closed, with the reason. */
+export type Ended = (loss: Error) => void;
+
 /** One connection of our own. It runs one statement at a time and is `lost` for good once it fails. */
 export class Connection {
   readonly #client: pg.Client;
   readonly #clock: Clock;
-  readonly #pooled: boolean;
-  readonly #ended: () => void;
+  /** The server process behind it, at least for the first statement. */
+  readonly pid: number;
+  /** A pooler stands between: the next statement may run in another server process. */
+  readonly pooled: boolean;
+  readonly #ended: Ended;
   #loss: Error | undefined;
 
-  private constructor(client: pg.Client, clock: Clock, pooled: boolean, ended: () => void) {
+  private constructor(client: pg.Client, clock: Clock, pid: number, pooled: boolean, ended: Ended) {
     this.#client = client;
     this.#clock = clock;
-    this.#pooled = pooled;
+    this.pid = pid;
+    this.pooled = pooled;
     this.#ended = ended;
   }
 
-  /** `ended` is called once, when the connection is lost or closed. */
-  static async open(source: ConnectionSource, clock: Clock, ended: () => void): Promise<Connection> {
-    const client = new pg.Client(clientConfig(source));
+  /** `limit`: the longest time that all of it may take, in milliseconds. */
+  static async open(
+    source: ConnectionSource,
+    clock: Clock,
+    ended: Ended,
+    limit?: number,
+  ): Promise<Connection> {
+    const config = clientConfig(source);
+    const patience = Math.min(limit ?? Infinity, config.connectionTimeoutMillis ?? Infinity);
+    const client = new pg.Client(config);
     // Without a listener a lost connection ends the process; what was lost shows in the statement under way.
     let loss: Error | undefined;
     client.on('error', (error) => {
       loss ??= error;
+    });
+    const cancel = clock.after(patience, () => {
+      loss ??= new Error(`no connection within ${patience} ms`);
+      hangUp(client);
     });
     try {
       await client.connect();
@@ -48,14 +66,17 @@ export class Connection {
       const { rows } = await client.query<Record<'pid' | 'standby', string>>({ text: hello, values: [pid] });
       if (rows[0]?.standby === 't')
         throw new StandbyError('the server is a standby: locks are kept on the primary');
-      const connection = new Connection(client, clock, rows[0]?.pid !== String(pid), ended);
+      const backend = Number(rows[0]?.pid);
+      const connection = new Connection(client, clock, backend, backend !== pid, ended);
       if (loss !== undefined) throw loss;
       client.on('error', (error) => connection.#lose(error));
       client.on('end', () => connection.#lose(new Error('the server closed the connection')));
       return connection;
     } catch (error) {
       client.end().catch(() => {});
-      throw databaseFailure('connect to the database', error);
+      throw databaseFailure('connect to the database', loss ?? error);
+    } finally {
+      cancel();
     }
   }
 
@@ -70,7 +91,7 @@ export class Connection {
     const cancel = this.#clock.after(limit, () => this.#lose(new Error(`no answer within ${limit} ms`)));
     try {
       // Behind a pooler the next statement may run on another server connection, which has not prepared it.
-      const query = this.#pooled ? { text, values: [...values] } : { name, text, values: [...values] };
+      const query = this.pooled ? { text, values: [...values] } : { name, text, values: [...values] };
       return (await this.#client.query<Row>(query)).rows;
     } catch (error) {
       if (this.#loss === undefined && sessionGoesOn(error)) throw databaseFailure(`run ${name}`, error);
@@ -83,9 +104,11 @@ export class Connection {
 
   /** Says goodbye, or hangs up on a statement that is under way. */
   async close(): Promise<void> {
-    if (this.#loss === undefined) this.#ended();
-    this.#loss ??= new Error('the connection was closed');
-    const cancel = this.#clock.after(1_000, () => this.#hangUp());
+    if (this.#loss === undefined) {
+      this.#loss = new Error('the connection was closed');
+      this.#ended(this.#loss);
+    }
+    const cancel = this.#clock.after(1_000, () => hangUp(this.#client));
     await this.#client.end().catch(() => {});
     cancel();
   }
@@ -93,13 +116,14 @@ export class Connection {
   #lose(loss: Error): void {
     if (this.#loss !== undefined) return;
     this.#loss = loss;
-    this.#ended();
-    this.#hangUp();
+    this.#ended(loss);
+    hangUp(this.#client);
   }
+}
 
-  #hangUp(): void {
-    (this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-  }
+/** Ends the connection without a word: it may be one on which no word arrives. */
+function hangUp(client: pg.Client): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }
 
 /** A connection of `pg` as it is, for the migrations. */

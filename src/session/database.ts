@@ -35,9 +35,14 @@ export class Database {
   }
 
   /** A new connection, to a schema that was found to fit. */
-  async open(): Promise<Connection> {
+  async open(limit?: number): Promise<Connection> {
     if (this.#closed) throw closedError();
-    const connection = await Connection.open(this.#source, this.clock, () => this.#open.delete(connection));
+    const connection: Connection = await Connection.open(
+      this.#source,
+      this.clock,
+      () => this.#open.delete(connection),
+      limit,
+    );
     this.#open.add(connection);
     try {
       if (!this.#checked) await this.#check(connection);

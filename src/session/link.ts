@@ -1,27 +1,32 @@
 import type { Row, Statement } from '../sql/statement.ts';
-import type { Connection } from './connection.ts';
 
-/** One connection that is opened when first needed and again after it was lost. */
+/** What runs statements until it is lost. */
+export interface Session {
+  readonly lost: boolean;
+  query(statement: Statement, limit?: number): Promise<Row[]>;
+}
+
+/** One session that is opened when first needed and again after it was lost. */
 export class Link {
-  readonly #open: () => Promise<Connection>;
-  #connection: Promise<Connection> | undefined;
+  readonly #open: (limit?: number) => Promise<Session>;
+  #session: Promise<Session> | undefined;
 
-  constructor(open: () => Promise<Connection>) {
+  constructor(open: (limit?: number) => Promise<Session>) {
     this.#open = open;
   }
 
   /** Runs a statement once. It is not repeated: only the caller knows whether that would be right. */
   async query(statement: Statement, limit?: number): Promise<Row[]> {
-    return (await this.connection()).query(statement, limit);
+    return (await this.session(limit)).query(statement, limit);
   }
 
-  async connection(): Promise<Connection> {
-    const present = await this.#connection?.catch(() => undefined);
+  async session(limit?: number): Promise<Session> {
+    const present = await this.#session?.catch(() => undefined);
     if (present !== undefined && !present.lost) return present;
     // Another caller may have begun to reconnect while this one waited.
-    const next = this.#connection;
-    if (next !== undefined && (await next.catch(() => undefined)) !== present) return this.connection();
-    this.#connection = this.#open();
-    return this.#connection;
+    const next = this.#session;
+    if (next !== undefined && (await next.catch(() => undefined)) !== present) return this.session(limit);
+    this.#session = this.#open(limit);
+    return this.#session;
   }
 }

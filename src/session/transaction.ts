@@ -8,7 +8,7 @@ export interface PgTransaction {
 
 /** A transaction of Kysely, as `db.transaction()` and `db.startTransaction()` give it. */
 export interface KyselyTransaction {
-  readonly isTransaction: boolean;
+  readonly isTransaction: true;
   executeQuery(query: KyselyQuery): Promise<{ rows: unknown[] }>;
 }
 

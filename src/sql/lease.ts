@@ -1,4 +1,13 @@
-import { callOf, interval, numbersOf, type Row, rowOf, type Statement } from './statement.ts';
+import {
+  callOf,
+  identifier,
+  interval,
+  literal,
+  numbersOf,
+  type Row,
+  rowOf,
+  type Statement,
+} from './statement.ts';
 
 /** What a lease is of: two texts, compared byte by byte. */
 export interface Resource {
@@ -78,13 +87,16 @@ function columnsOf(held: readonly Held[]): unknown[] {
   ];
 }
 
-/** The clock of a transaction block stands still at its BEGIN; outside of one it starts with the statement. */
-export function guardLease(schema: string, held: Held): Statement {
-  const { tenant, name } = held.resource;
-  const { text, values } = callOf(schema, 'guard', [tenant, name, String(held.token)]);
+/**
+ * The clock of a transaction block stands still at its BEGIN; outside of one it starts with the statement. That shows
+ * only in the simple protocol, where a statement is one message: so there are no parameters.
+ */
+export function guardLease(schema: string, { resource, token }: Held): Statement {
+  const { tenant, name } = resource;
+  const call = `${identifier(schema)}.guard(${literal(tenant)}, ${literal(name)}, ${token})`;
   return {
     name: 'guard',
-    text: `${text}, (transaction_timestamp() <> statement_timestamp())::text as inside`,
-    values,
+    text: `select ${call}, (transaction_timestamp() <> statement_timestamp())::text as inside`,
+    values: [],
   };
 }

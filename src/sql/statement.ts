@@ -24,6 +24,13 @@ export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** A text as a literal that means the same whatever `standard_conforming_strings` says. */
+export function literal(text: string): string {
+  return /^[\w :/.,@-]*$/.test(text)
+    ? `'${text}'`
+    : `convert_from(decode('${Buffer.from(text).toString('hex')}', 'hex'), 'UTF8')`;
+}
+
 /** The elements of a one-dimensional array of numbers as Postgres writes it: `{1,2}`. */
 export function numbersOf(array: string | null | undefined): string[] {
   return array == null || array === '{}' ? [] : array.slice(1, -1).split(',');

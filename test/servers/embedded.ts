@@ -1,0 +1,119 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { findBuild, othersMayEnter } from './build.ts';
+import { versionOf } from './given.ts';
+import { initialise } from './initialise.ts';
+import { postgresArguments } from './settings.ts';
+import { type Request, type Server, type ServerOptions, supervise } from './supervise.ts';
+import type { Running } from './supervisor.ts';
+
+/**
+ * Starts a PostgreSQL server of its own, as root or as an ordinary user, on a free port of 127.0.0.1, with its data in
+ * the temporary folder.
+ *
+ * ```ts
+ * await using server = await startEmbedded({ fsync: false });
+ * const pool = new pg.Pool({ connectionString: server.url });
+ * ```
+ */
+export function startEmbedded(options: ServerOptions = {}): Promise<Server> {
+  return supervise('embedded', options);
+}
+
+/** The supervisor's side of {@link startEmbedded}. */
+export async function runEmbedded({ options }: Request): Promise<Running> {
+  const folder = mkdtempSync(join(temporaryFolder(), 'fencepost-'));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  let postgres: ChildProcess | undefined;
+  // An error that nobody caught, as when a binary is missing, must leave nothing either.
+  process.once('exit', () => {
+    postgres?.kill('SIGQUIT');
+    remove();
+  });
+  const stop = async (): Promise<void> => {
+    if (postgres !== undefined) await shutDown(postgres);
+    process.chdir('/');
+    remove();
+  };
+  try {
+    // Postgres, under whatever user, must be able to read what we write and to stand in the folder it starts from.
+    process.umask(0o022);
+    chmodSync(folder, 0o711);
+    process.chdir(folder);
+    const build = (await findBuild(options.version)).openedTo(folder);
+    const data = join(folder, 'data');
+    const password = randomBytes(12).toString('hex');
+    await initialise(build, data, password);
+    let port: number;
+    [postgres, port] = await launch(build.postgres, data, postgresArguments(options));
+    const url = `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`;
+    return { url, description: `PostgreSQL ${await versionOf(url)}, embedded, at 127.0.0.1:${port}`, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Starts `postgres` as the owner of its data and waits until it takes connections. */
+async function launch(binary: string, data: string, flags: string[]): Promise<[ChildProcess, number]> {
+  const { uid, gid } = statSync(data);
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    const here = ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'ssl=off'];
+    // Sockets are files too: they need a writable folder with a short name, and a killed server leaves them there.
+    const postgres = spawn(binary, [...here, '-c', 'unix_socket_directories=', ...flags], {
+      ...(process.getuid?.() === 0 ? { uid, gid } : {}),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const failure = await startUp(postgres);
+    if (failure === undefined) return [postgres, port];
+    // Between our look and the server's bind another process may have taken the port.
+    if (attempt === 10 || !failure.includes('could not bind')) {
+      throw new Error(`PostgreSQL did not start:\n${failure}`);
+    }
+  }
+}
+
+/** Resolves with nothing when the server is ready, with its log when it ended instead. */
+function startUp(postgres: ChildProcess): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    let log = '';
+    postgres.stderr?.on('data', (chunk: Buffer) => {
+      log = (log + chunk.toString()).slice(-8_000);
+      if (log.includes('database system is ready to accept connections')) resolve(undefined);
+    });
+    postgres.once('close', () => resolve(log));
+    postgres.once('error', reject);
+  });
+}
+
+/** Fast shutdown first; what does not end in time is treated more roughly. The data is thrown away anyhow. */
+async function shutDown(postgres: ChildProcess): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
+    if (postgres.exitCode !== null || postgres.signalCode !== null) return;
+    const ended = once(postgres, 'exit');
+    postgres.kill(signal);
+    await Promise.race([ended, delay(10_000, undefined, { ref: false })]);
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** Root's own temporary folder may be closed to the user that Postgres runs as. */
+function temporaryFolder(): string {
+  const places = process.getuid?.() === 0 ? [tmpdir(), '/tmp', '/var/tmp'] : [tmpdir()];
+  return places.find((place) => place === places.at(-1) || othersMayEnter(place)) ?? tmpdir();
+}
