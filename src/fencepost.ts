@@ -1,24 +1,51 @@
 import { hostname } from 'node:os';
 import { pid } from 'node:process';
+import { AdvisoryLocks } from './advisory/advisory-locks.ts';
 import { type Clock, systemClock } from './core/clock.ts';
-import { validate, withDefault } from './core/options.ts';
+import type { Duration } from './core/duration.ts';
+import { duration, integer, oneOf, optional, text, validate, withDefault } from './core/options.ts';
 import { Holders } from './holder/holders.ts';
 import { Leases } from './lease/leases.ts';
 import { Commands } from './session/commands.ts';
 import { type ConnectionSource, connectionSource } from './session/connection.ts';
 import { Database, schemaName } from './session/database.ts';
 import { Link } from './session/link.ts';
+import { LockConnections } from './session/lock-connections.ts';
 
 /** How a Fencepost is made. */
 export interface FencepostOptions {
   /**
    * A connection URL, a configuration of `pg`, or your `pg.Pool`. Of a pool only the configuration is used: Fencepost
-   * opens its own connections (one for heartbeats, up to two for everything else, each when first needed) and never
-   * takes one of the pool's, so the two cannot starve each other.
+   * opens its own connections (one for heartbeats, up to two for batches, up to `sessions.max` for session locks, each
+   * when first needed) and never takes one of the pool's, so the two cannot starve each other.
    */
   readonly connection: ConnectionSource;
   /** The schema that `migrate` made. `'fencepost'` by default. */
   readonly schema?: string | undefined;
+  /**
+   * Sets the keys of session and transaction locks apart from those of other applications in the same database. Keys
+   * that are bigints are not touched by it. Empty by default.
+   */
+  readonly namespace?: string | undefined;
+  /** The server sessions that hold session locks. */
+  readonly sessions?: SessionOptions | undefined;
+}
+
+/** How the server sessions that hold session locks are made. */
+export interface SessionOptions {
+  /**
+   * Most connections at one time: one tries and holds for everybody, the others wait for one caller each. With more of
+   * them more callers stand in the server's queue, instead of trying again every quarter of a second. 5 by default.
+   */
+  readonly max?: number | undefined;
+  /**
+   * The server ends a session that has been silent for this long: the longest time that a frozen or cut-off process
+   * keeps its session locks. A heartbeat every third of it keeps a living one. A shorter one frees sooner, and loses
+   * the locks sooner when the event loop or the network pauses. From one second; 30 seconds by default.
+   */
+  readonly ttl?: Duration | undefined;
+  /** `'session'`: what stands between is a pooler in session mode, so session locks are safe. Refused otherwise. */
+  readonly pooler?: 'session' | undefined;
 }
 
 /**
@@ -30,15 +57,19 @@ export interface FencepostOptions {
 export class Fencepost implements AsyncDisposable {
   /** Locks that outlive connections and carry a fencing token. */
   readonly leases: Leases;
+  /** Session advisory locks: freed as soon as the process dies. */
+  readonly advisory: AdvisoryLocks;
   readonly #database: Database;
   readonly #holders: Holders;
   #closing: Promise<void> | undefined;
 
   /** Opens nothing yet: the first call that needs the database connects, and checks the schema. */
   constructor(options: FencepostOptions) {
-    const { connection, schema } = validate('options', options, {
+    const { connection, schema, namespace, sessions } = validate('options', options, {
       connection: connectionSource,
       schema: withDefault(schemaName, 'fencepost'),
+      namespace: withDefault(text({ maxBytes: 255 }), ''),
+      sessions: sessionOptions,
     });
     const clock: Clock = systemClock;
     this.#database = new Database(connection, schema, clock);
@@ -46,6 +77,11 @@ export class Fencepost implements AsyncDisposable {
     const link = new Link(open);
     this.#holders = new Holders({ link, open, clock, schema, application: `${hostname()}:${pid}` });
     this.leases = new Leases({ schema, clock, commands: new Commands(open), holders: this.#holders });
+    this.advisory = new AdvisoryLocks({
+      clock,
+      namespace,
+      connections: new LockConnections({ source: connection, clock, ...sessions }),
+    });
   }
 
   /** Releases everything that is held and closes the connections. Calls made later throw `StateError`. */
@@ -59,11 +95,20 @@ export class Fencepost implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    try {
-      await this.leases.close();
-      await this.#holders.close();
-    } finally {
-      await this.#database.close();
-    }
+    await Promise.allSettled([this.advisory.close(), this.leases.close()]);
+    await Promise.allSettled([this.#holders.close()]);
+    await this.#database.close();
   }
+}
+
+function sessionOptions(
+  argument: string,
+  given: unknown,
+): { max: number; ttl: number; pooledSessions: boolean } {
+  const { max, ttl, pooler } = validate(argument, given, {
+    max: withDefault(integer({ min: 1, max: 1_000 }), 5),
+    ttl: withDefault(duration({ min: 1_000 }), 30_000),
+    pooler: optional(oneOf('session')),
+  });
+  return { max, ttl, pooledSessions: pooler === 'session' };
 }

@@ -1,3 +1,5 @@
+export type { AdvisoryLock } from './advisory/advisory-lock.ts';
+export type { AdvisoryLockOptions, AdvisoryLocks } from './advisory/advisory-locks.ts';
 export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,
@@ -13,8 +15,9 @@ export {
   StandbyError,
   StateError,
 } from './core/errors.ts';
+export type { Handle, HandleState } from './core/handle.ts';
 export type { Key } from './core/key.ts';
-export { Fencepost, type FencepostOptions } from './fencepost.ts';
+export { Fencepost, type FencepostOptions, type SessionOptions } from './fencepost.ts';
 export type { Lease, LeaseState } from './lease/lease.ts';
 export type { LeaseOptions, Leases } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';

@@ -10,9 +10,10 @@ export interface LockConnectionsOptions extends LockSessionOptions {
 /** The sessions for locks of one process: a shared one that tries, and others that wait for one caller each. */
 export class LockConnections {
   readonly #options: LockConnectionsOptions;
-  /** Those that wait, or hold what they waited for, or are being opened for it. */
+  /** Those that wait, or hold what they waited for, or are being opened for it, or are idle. */
   readonly #lent = new Set<object>();
   readonly #idle: LockConnection[] = [];
+  readonly #waiters = new WeakSet<LockConnection>();
   readonly #open = new Set<LockConnection>();
   #shared: Promise<LockConnection> | undefined;
   #closed = false;
@@ -42,15 +43,17 @@ export class LockConnections {
     if (this.#lent.size >= this.#options.max - 1) return undefined;
     const place = {};
     this.#lent.add(place);
-    const leave = (): boolean => this.#lent.delete(place);
+    const leave = (): void => {
+      this.#lent.delete(place);
+    };
     const opening = this.#connect(leave);
-    opening.catch(leave);
+    opening.then((connection) => this.#waiters.add(connection), leave);
     return opening;
   }
 
-  /** It holds nothing any more. */
+  /** What was done on it has ended. If it was lent and holds nothing any more, another caller can wait on it. */
   giveBack(connection: LockConnection): void {
-    if (!connection.lost) this.#idle.push(connection);
+    if (this.#waiters.has(connection) && connection.idle && !connection.lost) this.#idle.push(connection);
   }
 
   /** Interrupts the statement of another session. */
