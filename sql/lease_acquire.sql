@@ -1,7 +1,7 @@
 -- Takes each asked lease that is free, for one holder, in one transaction; what is held is left alone.
 --
--- p_term null: the leases live as long as the holder. Otherwise each gets a fixed expiry of its own and p_holder is
--- just a name. Asked again with the same nonce, a lease that was granted is answered with the same token.
+-- p_term null: the leases live as long as the holder. Otherwise each gets a fixed expiry of its own, and the holder
+-- only has to live now. Asked again with the same nonce, a lease that was granted is answered with the same token.
 -- granted and tokens go together; so do held and held_for (milliseconds until the present holder expires unless it
 -- is renewed). Both count from 1 in the order of the arguments. What stands in neither is being changed right now.
 create or replace function lease_acquire(
@@ -55,7 +55,7 @@ begin
 
     if v_free is not null then
       -- KEY SHARE keeps a takeover from burying this holder before the commit, and lets its heartbeat pass.
-      if p_term is null and v_holder.id is null then
+      if v_holder.id is null then
         select * into v_holder from holder where id = p_holder for key share;
         if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
           raise exception 'holder % has expired', p_holder using errcode = 'FP002';

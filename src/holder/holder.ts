@@ -1,12 +1,21 @@
 import { pause, within } from '../core/abort.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { DatabaseError, type LossReason } from '../core/errors.ts';
-import { type Holding, marginOf } from '../core/handle.ts';
+import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
 import type { Link } from '../session/link.ts';
 import { beatHolder, closeHolder, fenceHolder, openHolder } from '../sql/holder.ts';
-import type { LeaseTenure } from './tenure.ts';
+import type { Held } from '../sql/lease.ts';
+
+/** What keeps a lease alive: the process's heartbeat, or a fixed term of its own. */
+export interface LeaseTenure extends Tenure {
+  /** Who acquired it, and alone may release or renew it. */
+  readonly holder: Holder;
+  readonly ttl: number;
+  /** Ends when the server has confirmed it, or with the tenure; rejects when the server could not be asked. */
+  renew(held: Held): Promise<void>;
+}
 
 /** What a holder needs of its surroundings. */
 export interface HolderContext {
@@ -55,7 +64,7 @@ export class Holder implements LeaseTenure {
     return new Holder(context, row?.answer ?? '', ttl, sent);
   }
 
-  get claimant(): this {
+  get holder(): this {
     return this;
   }
 

@@ -1,7 +1,7 @@
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { type Holding, marginOf } from '../core/handle.ts';
-import type { LeaseTenure } from '../holder/tenure.ts';
-import type { Claimant, Held } from '../sql/lease.ts';
+import type { Holder, LeaseTenure } from '../holder/holder.ts';
+import type { Held } from '../sql/lease.ts';
 
 /** What a fixed term needs of its surroundings. */
 export interface FixedTermContext {
@@ -12,7 +12,7 @@ export interface FixedTermContext {
 
 /** The tenure of one lease with an expiry of its own, which no heartbeat moves. */
 export class FixedTerm implements LeaseTenure {
-  readonly claimant: Claimant;
+  readonly holder: Holder;
   readonly ttl: number;
   readonly doubtful = false;
   readonly #context: FixedTermContext;
@@ -22,10 +22,10 @@ export class FixedTerm implements LeaseTenure {
   #holding: Holding | undefined;
   #cancelDeadline = (): void => {};
 
-  constructor(context: FixedTermContext, claimant: Claimant, ttl: number) {
+  constructor(context: FixedTermContext, holder: Holder) {
     this.#context = context;
-    this.claimant = claimant;
-    this.ttl = ttl;
+    this.holder = holder;
+    this.ttl = holder.ttl;
     this.#since = context.clock.now();
   }
 

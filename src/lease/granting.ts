@@ -4,11 +4,10 @@ import type { Clock } from '../core/clock.ts';
 import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
 import type { Holding } from '../core/handle.ts';
 import { hasState, holderExpired, holderFenced } from '../core/sqlstate.ts';
-import type { Holder } from '../holder/holder.ts';
+import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
-import type { LeaseTenure } from '../holder/tenure.ts';
-import type { Commands } from '../session/commands.ts';
-import type { Answer, Ask, Claimant, Held, Resource } from '../sql/lease.ts';
+import type { Commands, Kind } from '../session/commands.ts';
+import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Kinds, kindsOf } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
@@ -31,10 +30,7 @@ export interface Refusal {
 export class Granting implements LeaseKeeper {
   readonly schema: string;
   readonly #context: LeaseContext;
-  readonly #kinds = new WeakMap<Claimant, Kinds>();
-  /** Who holds leases with a fixed term, for each term. */
-  readonly #fixed = new Map<number, Claimant>();
-  readonly #name = randomUUID();
+  readonly #kinds = new WeakMap<Holder, Kinds>();
   /** What this process holds and has not given back. */
   readonly #leases = new Set<Lease>();
 
@@ -43,8 +39,8 @@ export class Granting implements LeaseKeeper {
     this.schema = context.schema;
   }
 
-  /** A lease that lives on this process's heartbeat. */
-  async tryLiving(resource: Resource, ttl: number): Promise<Lease | Refusal> {
+  /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
+  async try(resource: Resource, ttl: number, renew: boolean): Promise<Lease | Refusal> {
     const ask = { resource, nonce: randomUUID() };
     // Keeps the holder from being closed for want of use while the acquire is under way.
     const pending: Holding = { lose() {} };
@@ -52,11 +48,7 @@ export class Granting implements LeaseKeeper {
       const holder = await this.#context.holders.use(ttl);
       holder.add(pending);
       try {
-        const [answer] = await Promise.all([this.#ask(holder, ask), holder.freshen()]);
-        if (!('token' in answer)) return answer;
-        await holder.freshen();
-        if (holder.live) return this.#lease(holder, { resource, token: answer.token });
-        throw new LockLostError(resourceText(resource), 'expired');
+        return await (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask));
       } catch (error) {
         // A new holder for the next try. When those die as well, the server is slower than the ttl.
         if (!hasState(error, holderExpired) || dead === 2) throw error;
@@ -67,41 +59,45 @@ export class Granting implements LeaseKeeper {
     }
   }
 
-  /** A lease that expires by itself after `ttl`. */
-  async tryFixed(resource: Resource, ttl: number): Promise<Lease | Refusal> {
-    let claimant = this.#fixed.get(ttl);
-    if (claimant === undefined) {
-      claimant = { id: this.#name, epoch: 0, term: ttl };
-      this.#fixed.set(ttl, claimant);
-    }
-    const { clock, commands } = this.#context;
-    const { acquire, renew } = this.#kindsOf(claimant);
-    const context = { clock, renew: (one: Held) => commands.submit(renew, one) };
-    const ask = { resource, nonce: randomUUID() };
-    const first = new FixedTerm(context, claimant, ttl);
-    const answer = await this.#repeat(first, isInDoubt, () => commands.submit(acquire, ask));
+  async #tryLiving(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
+    const { acquire } = this.#kindsOf(holder);
+    const [answer] = await Promise.all([this.#ask(holder, acquire, ask), holder.freshen()]);
     if (!('token' in answer)) return answer;
-    const held = { resource, token: answer.token };
-    if (first.age < ttl / 20) return this.#lease(first, held);
+    await holder.freshen();
+    if (holder.live) return this.#lease(holder, { resource: ask.resource, token: answer.token });
+    throw new LockLostError(resourceText(ask.resource), 'expired');
+  }
+
+  async #tryFixed(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
+    const { clock, commands } = this.#context;
+    const { acquireFixed, renewFixed } = this.#kindsOf(holder);
+    const context = { clock, renew: (one: Held) => commands.submit(renewFixed, one) };
+    const first = new FixedTerm(context, holder);
+    const answer = await this.#ask(holder, acquireFixed, ask);
+    if (!('token' in answer)) return answer;
+    const held = { resource: ask.resource, token: answer.token };
+    if (first.age < first.ttl / 20) return this.#lease(first, held);
     // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
-    const second = new FixedTerm(context, claimant, ttl);
-    try {
-      if ((await context.renew(held)) && second.remaining() > 0) return this.#lease(second, held);
-    } catch (error) {
-      this.giveBack(second, held).catch(() => {});
-      throw error;
-    }
+    const second = new FixedTerm(context, holder);
+    const renewed = await context.renew(held).catch((error: unknown) => error);
+    if (renewed === true && second.remaining() > 0) return this.#lease(second, held);
     this.giveBack(second, held).catch(() => {});
-    throw new LockLostError(resourceText(resource), 'expired');
+    throw typeof renewed === 'boolean' ? new LockLostError(resourceText(ask.resource), 'expired') : renewed;
   }
 
   async giveBack(tenure: LeaseTenure, held: Held): Promise<void> {
-    const { release } = this.#kindsOf(tenure.claimant);
-    try {
-      await this.#repeat(tenure, isRetriable, () => this.#context.commands.submit(release, held));
-    } catch (error) {
-      // Once it has expired nothing is left to give back.
-      if (tenure.remaining() > 0) throw error;
+    const { clock, commands } = this.#context;
+    const { release } = this.#kindsOf(tenure.holder);
+    for (;;) {
+      try {
+        await commands.submit(release, held);
+        return;
+      } catch (error) {
+        // Once it has expired nothing is left to give back.
+        if (tenure.remaining() <= 0) return;
+        if (!(error instanceof FencepostError) || !error.retriable) throw error;
+        await pause(clock, Math.min(tenure.ttl / 20, 500));
+      }
     }
   }
 
@@ -119,12 +115,11 @@ export class Granting implements LeaseKeeper {
     return lease;
   }
 
-  async #ask(holder: Holder, ask: Ask): Promise<Answer> {
-    const { acquire } = this.#kindsOf(holder, holder);
+  async #ask(holder: Holder, kind: Kind<Ask, Answer>, ask: Ask): Promise<Answer> {
     for (;;) {
       const { epoch } = holder;
       try {
-        return await this.#context.commands.submit(acquire, ask);
+        return await this.#context.commands.submit(kind, ask);
       } catch (error) {
         // The answer was lost, or the call was refused for being older than such a loss. Once the server has let
         // everything older end, the same nonce gets the truth: the token that was granted, or a grant now.
@@ -138,31 +133,14 @@ export class Granting implements LeaseKeeper {
     }
   }
 
-  #kindsOf(claimant: Claimant, holder?: Holder): Kinds {
-    let kinds = this.#kinds.get(claimant);
+  #kindsOf(holder: Holder): Kinds {
+    let kinds = this.#kinds.get(holder);
     if (kinds === undefined) {
-      kinds = kindsOf(this.schema, claimant, holder);
-      this.#kinds.set(claimant, kinds);
+      kinds = kindsOf(this.schema, holder);
+      this.#kinds.set(holder, kinds);
     }
     return kinds;
-  }
-
-  /** Repeats what may be repeated for as long as the tenure lasts. */
-  async #repeat<T>(
-    tenure: LeaseTenure,
-    may: (error: unknown) => boolean,
-    send: () => Promise<T>,
-  ): Promise<T> {
-    for (;;) {
-      try {
-        return await send();
-      } catch (error) {
-        if (!may(error) || tenure.remaining() <= 0) throw error;
-        await pause(this.#context.clock, Math.min(tenure.ttl / 20, 500));
-      }
-    }
   }
 }
 
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
-const isRetriable = (error: unknown): boolean => error instanceof FencepostError && error.retriable;

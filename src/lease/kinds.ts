@@ -5,7 +5,6 @@ import {
   type Answer,
   type Ask,
   acquireLeases,
-  type Claimant,
   type Held,
   readAnswers,
   readFound,
@@ -16,34 +15,38 @@ import {
 /** Calls in one statement: enough to share its cost, few enough that nobody waits long for the others. */
 const limit = 512;
 
-/** The calls of one claimant that can travel together. */
+/** The calls of one holder that can travel together. */
 export interface Kinds {
+  /** Of leases that live as long as the holder. */
   readonly acquire: Kind<Ask, Answer>;
+  /** Of leases with a fixed term, which is the ttl of the holder. */
+  readonly acquireFixed: Kind<Ask, Answer>;
+  /** Of leases with a fixed term. Answers whether the lease was still there, with this token, and unexpired. */
+  readonly renewFixed: Kind<Held, boolean>;
   /** Answers whether the lease was still there, with this token. */
   readonly release: Kind<Held, boolean>;
-  /** Of leases with a fixed term. Answers whether the lease was still there, with this token, and unexpired. */
-  readonly renew: Kind<Held, boolean>;
 }
 
-export function kindsOf(schema: string, claimant: Claimant, holder?: Holder): Kinds {
-  const { id, term = 0 } = claimant;
+export function kindsOf(schema: string, holder: Holder): Kinds {
+  const acquire = (term: number | undefined): Kind<Ask, Answer> => ({
+    limit,
+    statement: (asks) => acquireLeases(schema, holder, term, asks),
+    read: ([row], asks) => readAnswers(row, asks.length),
+    failed(_, error) {
+      if (error instanceof DatabaseError && error.inDoubt) holder.distrust();
+    },
+  });
   return {
-    acquire: {
+    acquire: acquire(undefined),
+    acquireFixed: acquire(holder.ttl),
+    renewFixed: {
       limit,
-      statement: (asks) => acquireLeases(schema, claimant, asks),
-      read: ([row], asks) => readAnswers(row, asks.length),
-      failed(_, error) {
-        if (error instanceof DatabaseError && error.inDoubt) holder?.distrust();
-      },
+      statement: (held) => renewLeases(schema, holder.id, holder.ttl, held),
+      read: ([row], held) => readFound(row, held.length),
     },
     release: {
       limit,
-      statement: (held) => releaseLeases(schema, id, held),
-      read: ([row], held) => readFound(row, held.length),
-    },
-    renew: {
-      limit,
-      statement: (held) => renewLeases(schema, id, term, held),
+      statement: (held) => releaseLeases(schema, holder.id, held),
       read: ([row], held) => readFound(row, held.length),
     },
   };

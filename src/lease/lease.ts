@@ -1,7 +1,7 @@
 import { StaleTokenError } from '../core/errors.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
 import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '../core/sqlstate.ts';
-import type { LeaseTenure } from '../holder/tenure.ts';
+import type { LeaseTenure } from '../holder/holder.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import { guardLease, type Held } from '../sql/lease.ts';
 import { resourceText } from './resource.ts';

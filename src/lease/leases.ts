@@ -125,9 +125,7 @@ export class Leases {
     });
     return untilGranted(this.#context.clock, options, () => {
       if (this.#closed) throw closedError();
-      return options.renew
-        ? this.#granting.tryLiving(resource, options.ttl)
-        : this.#granting.tryFixed(resource, options.ttl);
+      return this.#granting.try(resource, options.ttl, options.renew);
     });
   }
 }

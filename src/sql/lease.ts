@@ -15,11 +15,10 @@ export interface Resource {
   readonly name: string;
 }
 
-/** Who asks: a living holder, or with a term a mere name whose leases have expiries of their own. */
+/** The living holder that asks. */
 export interface Claimant {
   readonly id: string;
   readonly epoch: number;
-  readonly term?: number;
 }
 
 export interface Ask {
@@ -31,11 +30,17 @@ export interface Ask {
 /** `heldFor`: milliseconds until the present holder expires unless it is renewed, where the server knows. */
 export type Answer = { readonly token: bigint } | { readonly heldFor: number | undefined };
 
-export function acquireLeases(schema: string, claimant: Claimant, asks: readonly Ask[]): Statement {
+/** Without a term the leases live as long as the holder; with one, each has an expiry of its own. */
+export function acquireLeases(
+  schema: string,
+  claimant: Claimant,
+  term: number | undefined,
+  asks: readonly Ask[],
+): Statement {
   return rowOf(schema, 'lease_acquire', [
     claimant.id,
     claimant.epoch,
-    claimant.term === undefined ? null : interval(claimant.term),
+    term === undefined ? null : interval(term),
     asks.map((ask) => ask.resource.tenant),
     asks.map((ask) => ask.resource.name),
     asks.map((ask) => ask.nonce),
