@@ -82,6 +82,36 @@ begin
 end
 $$;
 
+-- A token for whoever holds a session lock, greater than every one drawn before: the lock, held while it is drawn,
+-- is what puts it in the order of the holders.
+create or replace function fence_token() returns bigint
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_token bigint;
+begin
+  perform durable();
+  -- A sequence writes its log once for many values, perhaps in a transaction that is not on disk yet. With an id of
+  -- its own this transaction waits for everything before it.
+  perform pg_current_xact_id();
+  v_token := next_token();
+  return v_token;
+end
+$$;
+
+-- What the trigger of a fenced column calls when a write carries a smaller token than the row, or none.
+create or replace function stale_write() returns trigger
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  raise exception 'stale fencing token for a row of table %.%', tg_table_schema, tg_table_name
+    using errcode = 'FP001', column = tg_argv[0], schema = tg_table_schema, table = tg_table_name,
+          detail = 'The row was written with a greater token.';
+end
+$$;
+
 -- What a client asks before its first statement that needs the schema.
 create or replace function about(out version integer, out oldest_client integer, out token_cache bigint)
 language sql stable security definer

@@ -1,16 +1,20 @@
 import { hostname } from 'node:os';
 import { pid } from 'node:process';
 import { AdvisoryLocks } from './advisory/advisory-locks.ts';
+import { inspectLocks, type LockInfo } from './advisory/inspect-locks.ts';
+import { TransactionLocks, type TransactionLocksContext } from './advisory/transaction-locks.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import type { Duration } from './core/duration.ts';
+import type { Key } from './core/key.ts';
 import { duration, integer, oneOf, optional, text, validate, withDefault } from './core/options.ts';
 import { Holders } from './holder/holders.ts';
 import { Leases } from './lease/leases.ts';
 import { Commands } from './session/commands.ts';
 import { type ConnectionSource, connectionSource } from './session/connection.ts';
-import { Database, schemaName } from './session/database.ts';
+import { closedError, Database, schemaName } from './session/database.ts';
 import { Link } from './session/link.ts';
 import { LockConnections } from './session/lock-connections.ts';
+import type { CallerTransaction } from './session/transaction.ts';
 
 /** How a Fencepost is made. */
 export interface FencepostOptions {
@@ -48,6 +52,18 @@ export interface SessionOptions {
   readonly pooler?: 'session' | undefined;
 }
 
+/** Looks into the database. Each call opens a connection and closes it again. */
+export interface Inspect {
+  /**
+   * The advisory locks of the database, session and transaction, and who waits for them. Names stand where this process
+   * uses the key itself or is given it in `keys`: the server, and so every other role, sees only numbers.
+   *
+   * @example
+   * console.table(await fencepost.inspect.locks({ keys: ['nightly-report'] }));
+   */
+  locks(options?: { readonly keys?: readonly Key[] | undefined }): Promise<LockInfo[]>;
+}
+
 /**
  * The entry to everything. Make one for each process and database and keep it: what it holds shares one heartbeat.
  *
@@ -59,7 +75,10 @@ export class Fencepost implements AsyncDisposable {
   readonly leases: Leases;
   /** Session advisory locks: freed as soon as the process dies. */
   readonly advisory: AdvisoryLocks;
+  /** What is held, by whom, and who waits: for people and tools. */
+  readonly inspect: Inspect;
   readonly #database: Database;
+  readonly #transactionLocks: TransactionLocksContext;
   readonly #holders: Holders;
   #closing: Promise<void> | undefined;
 
@@ -80,8 +99,24 @@ export class Fencepost implements AsyncDisposable {
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,
+      schema,
       connections: new LockConnections({ source: connection, clock, ...sessions }),
     });
+    this.inspect = { locks: ({ keys = [] } = {}) => this.#locks(namespace, keys) };
+    this.#transactionLocks = {
+      clock,
+      namespace,
+      link: new Link((limit) => this.#database.connect(limit)),
+    };
+  }
+
+  /**
+   * Locks in your own transaction, which end with it: of a `pg` client after BEGIN, of Kysely, or of another library by
+   * an adapter (`fencepost/adapters`). Sends nothing yet.
+   */
+  transaction(transaction: CallerTransaction): TransactionLocks {
+    if (this.#closing !== undefined) throw closedError();
+    return new TransactionLocks(this.#transactionLocks, transaction);
   }
 
   /** Releases everything that is held and closes the connections. Calls made later throw `StateError`. */
@@ -92,6 +127,11 @@ export class Fencepost implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #locks(namespace: string, known: readonly Key[]): Promise<LockInfo[]> {
+    await using connection = await this.#database.connect();
+    return await inspectLocks(connection, namespace, [...known, ...this.advisory.keys]);
   }
 
   async #close(): Promise<void> {

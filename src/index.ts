@@ -1,5 +1,7 @@
 export type { AdvisoryLock } from './advisory/advisory-lock.ts';
-export type { AdvisoryLockOptions, AdvisoryLocks } from './advisory/advisory-locks.ts';
+export type { AdvisoryLockOptions, AdvisoryLocks, LockFor } from './advisory/advisory-locks.ts';
+export type { LockInfo } from './advisory/inspect-locks.ts';
+export type { TransactionLockOptions, TransactionLocks } from './advisory/transaction-locks.ts';
 export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,
@@ -17,7 +19,8 @@ export {
 } from './core/errors.ts';
 export type { Handle, HandleState } from './core/handle.ts';
 export type { Key } from './core/key.ts';
-export { Fencepost, type FencepostOptions, type SessionOptions } from './fencepost.ts';
+export { Fencepost, type FencepostOptions, type Inspect, type SessionOptions } from './fencepost.ts';
+export { type FencedColumn, fencedColumnSql } from './lease/fenced-column.ts';
 export type { Lease, LeaseState } from './lease/lease.ts';
 export type { LeaseOptions, Leases } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';

@@ -16,16 +16,19 @@ export interface LockKeeper {
 export class AdvisoryLock extends Handle {
   /** Whether others may hold it as well, in shared mode too. */
   readonly mode: 'exclusive' | 'shared';
+  /** With `fence: true`: greater than the token of every earlier holder who drew one. */
+  readonly token: bigint | undefined;
   readonly #keeper: LockKeeper;
   readonly #connection: LockConnection;
   readonly #set: LockSet;
 
   /** @internal */
-  constructor(keeper: LockKeeper, connection: LockConnection, key: string, set: LockSet) {
+  constructor(keeper: LockKeeper, connection: LockConnection, key: string, set: LockSet, token?: bigint) {
     super(key, connection);
     this.#keeper = keeper;
     this.#connection = connection;
     this.#set = set;
+    this.token = token;
     this.mode = set.shared ? 'shared' : 'exclusive';
   }
 

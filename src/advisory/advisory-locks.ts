@@ -3,11 +3,12 @@ import { type Clock, elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError, LockTimeoutError } from '../core/errors.ts';
 import { type Key, keyHash, keyText } from '../core/key.ts';
-import { duration, oneOf, optional, signal, validate, withDefault } from '../core/options.ts';
+import { boolean, duration, oneOf, optional, signal, validate, withDefault } from '../core/options.ts';
+import { databaseFailure } from '../core/sqlstate.ts';
 import { closedError } from '../session/database.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
-import type { LockSet } from '../sql/session-lock.ts';
+import { fenceToken, type LockSet } from '../sql/session-lock.ts';
 import { AdvisoryLock, type LockKeeper } from './advisory-lock.ts';
 import { checkRoom, grant } from './granting.ts';
 import { Turns } from './turns.ts';
@@ -20,12 +21,25 @@ export interface AdvisoryLockOptions {
   readonly wait?: Duration | undefined;
   /** Ends the wait: the call rejects with the signal's reason once the server holds nothing of it. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * `true`: draws a fencing token for `lock.token`, to write into fenced columns. It needs the schema of `migrate` and
+   * one more round trip. It is weaker than a lease with its guard: the server frees a session lock when it loses the
+   * connection, and nothing keeps the next holder waiting while an old one still writes to rows that are not fenced
+   * or that the new one has not written yet. `false` by default.
+   */
+  readonly fence?: boolean | undefined;
 }
+
+/** The lock that a call with these options gives: with a token for sure when it asks for one. */
+export type LockFor<Options> = Options extends { readonly fence: true }
+  ? AdvisoryLock & { readonly token: bigint }
+  : AdvisoryLock;
 
 /** What session locks need of their surroundings. */
 export interface AdvisoryContext {
   readonly clock: Clock;
   readonly namespace: string;
+  readonly schema: string;
   readonly connections: LockConnections;
 }
 
@@ -44,6 +58,8 @@ export class AdvisoryLocks implements LockKeeper {
   readonly #turns: Turns;
   /** What is held, with the way to let the next caller of this process have its turn. */
   readonly #held = new Map<AdvisoryLock, () => void>();
+  /** The keys of the calls that wait or hold. */
+  readonly #asked = new Set<readonly Key[]>();
   #keys = 0;
   #closed = false;
 
@@ -64,13 +80,19 @@ export class AdvisoryLocks implements LockKeeper {
    * @example
    * await using lock = await fencepost.advisory.acquire('nightly-report', { wait: '10s' });
    */
-  async acquire(key: Key, options?: AdvisoryLockOptions): Promise<AdvisoryLock> {
+  async acquire<const Options extends AdvisoryLockOptions>(
+    key: Key,
+    options?: Options,
+  ): Promise<LockFor<Options>> {
     return this.acquireAll([key], options);
   }
 
   /** As `acquire`, but answers `null` when the lock is not free, at once or within `wait`. */
-  async tryAcquire(key: Key, options?: AdvisoryLockOptions): Promise<AdvisoryLock | null> {
-    return (await this.#acquire([key], options, 0)) ?? null;
+  async tryAcquire<const Options extends AdvisoryLockOptions>(
+    key: Key,
+    options?: Options,
+  ): Promise<LockFor<Options> | null> {
+    return ((await this.#acquire([key], options, 0)) as LockFor<Options> | undefined) ?? null;
   }
 
   /**
@@ -80,10 +102,13 @@ export class AdvisoryLocks implements LockKeeper {
    * @example
    * await using both = await fencepost.advisory.acquireAll([['account', from], ['account', to]]);
    */
-  async acquireAll(keys: readonly Key[], options?: AdvisoryLockOptions): Promise<AdvisoryLock> {
+  async acquireAll<const Options extends AdvisoryLockOptions>(
+    keys: readonly Key[],
+    options?: Options,
+  ): Promise<LockFor<Options>> {
     const started = this.#context.clock.now();
     const lock = await this.#acquire(keys, options, Infinity);
-    if (lock !== undefined) return lock;
+    if (lock !== undefined) return lock as LockFor<Options>;
     throw new LockTimeoutError(textOf(keys), elapsed(started, this.#context.clock.now()));
   }
 
@@ -96,20 +121,23 @@ export class AdvisoryLocks implements LockKeeper {
    * });
    */
   async using<Result>(key: Key, work: (lock: AdvisoryLock) => Promise<Result>): Promise<Result>;
-  async using<Result>(
+  async using<Result, const Options extends AdvisoryLockOptions>(
     key: Key,
-    options: AdvisoryLockOptions,
-    work: (lock: AdvisoryLock) => Promise<Result>,
+    options: Options,
+    work: (lock: LockFor<Options>) => Promise<Result>,
   ): Promise<Result>;
-  async using<Result>(
+  async using<Result, Lock extends AdvisoryLock>(
     key: Key,
-    ...rest:
-      | [(lock: AdvisoryLock) => Promise<Result>]
-      | [AdvisoryLockOptions, (lock: AdvisoryLock) => Promise<Result>]
+    ...rest: [(lock: Lock) => Promise<Result>] | [AdvisoryLockOptions, (lock: Lock) => Promise<Result>]
   ): Promise<Result> {
     const [options, work] = rest.length === 1 ? [undefined, rest[0]] : rest;
     await using lock = await this.acquire(key, options);
-    return await work(lock);
+    return await work(lock as Lock);
+  }
+
+  /** The keys that this process holds or waits for at the moment. */
+  get keys(): Key[] {
+    return [...this.#asked].flat();
   }
 
   /** @internal */
@@ -150,6 +178,7 @@ export class AdvisoryLocks implements LockKeeper {
       mode: withDefault(oneOf('exclusive', 'shared'), 'exclusive'),
       wait: withDefault(duration({ max: Infinity }), defaultWait),
       signal: optional(signal()),
+      fence: withDefault(boolean(), false),
     });
     const set = { hashes, shared: options.mode === 'shared' };
     const started = clock.now();
@@ -159,7 +188,10 @@ export class AdvisoryLocks implements LockKeeper {
     };
     options.signal?.throwIfAborted();
     const turns: (() => void)[] = [];
+    const asked = [...keys];
+    this.#asked.add(asked);
     const leave = (): void => {
+      this.#asked.delete(asked);
       this.#keys -= turns.length;
       for (const turn of turns.splice(0)) turn();
     };
@@ -177,12 +209,24 @@ export class AdvisoryLocks implements LockKeeper {
       checkRoom(await connections.shared(), this.#keys - hashes.length, hashes.length);
       const connection = await grant(connections, clock, set, allowance);
       if (connection === undefined) return void leave();
-      const lock = new AdvisoryLock(this, connection, textOf(keys), set);
+      const token = options.fence ? await this.#draw(connection, set) : undefined;
+      const lock = new AdvisoryLock(this, connection, textOf(keys), set, token);
       this.#held.set(lock, leave);
       return lock;
     } catch (error) {
       leave();
       throw error;
+    }
+  }
+
+  /** A token drawn under the lock; without one the lock is given back. */
+  async #draw(connection: LockConnection, set: LockSet): Promise<bigint> {
+    const { schema } = this.#context;
+    try {
+      return BigInt((await connection.run(fenceToken(schema)))?.answer ?? '');
+    } catch (error) {
+      await this.giveBack(connection, set).catch(() => connection.close());
+      throw databaseFailure('draw a fencing token', error, schema);
     }
   }
 }

@@ -5,6 +5,11 @@ export const staleToken = 'FP001';
 export const holderExpired = 'FP002';
 export const holderFenced = 'FP003';
 export const lockNotAvailable = '55P03';
+export const queryCanceled = '57014';
+/** A savepoint is refused: outside of a transaction block, and in one that has failed. */
+export const noTransaction = '25P01';
+export const failedTransaction = '25P02';
+export const malformedText = '22P02';
 
 const absent = new Set(['3F000', '42P01', '42883', '42703']);
 const limits = new Set(['53000', '53100', '53200', '53300', '54000']);
@@ -41,6 +46,10 @@ export function isCollision(error: unknown): boolean {
 
 /** What the driver threw, as one of our errors. `doing` completes "could not ...". */
 export function databaseFailure(doing: string, cause: unknown, schema?: string): FencepostError {
+  // A connection knows nothing of the schema: for who does, the same failure may say more.
+  if (cause instanceof DatabaseError && cause.sqlState !== undefined && schema !== undefined) {
+    return databaseFailure(doing, cause.cause, schema);
+  }
   if (cause instanceof FencepostError) return cause;
   const sqlState = sqlStateOf(cause);
   const text = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
@@ -51,20 +60,21 @@ export function databaseFailure(doing: string, cause: unknown, schema?: string):
   if (limits.has(sqlState)) return new LimitError(message, { cause });
   if (schema !== undefined && absent.has(sqlState)) {
     return new SchemaError(
-      `schema "${schema}" lacks what this version needs (${text}): run "fencepost migrate"`,
-      {
-        cause,
-      },
+      `schema "${schema}" lacks what this version needs (${text}): run "${migrateCommand(schema)}"`,
+      { cause },
     );
   }
   if (schema !== undefined && sqlState === '42501') {
     return new SchemaError(
-      `${text}: run "fencepost migrate --grant <role>" as the owner of schema "${schema}"`,
-      {
-        cause,
-      },
+      `${text}: run "${migrateCommand(schema)} --grant <role>" as the owner of schema "${schema}"`,
+      { cause },
     );
   }
   const retriable = collisions.has(sqlState) || ended.has(sqlState) || sqlState.startsWith('08');
   return new DatabaseError(message, { cause, retriable, sqlState, inDoubt: false });
+}
+
+/** What to run so that a schema has what this release needs. */
+export function migrateCommand(schema: string): string {
+  return `fencepost migrate${schema === 'fencepost' ? '' : ` --schema '${schema}'`}`;
 }

@@ -88,7 +88,7 @@ export class Granting implements LeaseKeeper {
   async giveBack(tenure: LeaseTenure, held: Held): Promise<void> {
     const { clock, commands } = this.#context;
     const { release } = this.#kindsOf(tenure.holder);
-    for (;;) {
+    for (let pausing = 0; ; pausing = Math.min(tenure.ttl / 20, 500)) {
       try {
         await commands.submit(release, held);
         return;
@@ -96,7 +96,7 @@ export class Granting implements LeaseKeeper {
         // Once it has expired nothing is left to give back.
         if (tenure.remaining() <= 0) return;
         if (!(error instanceof FencepostError) || !error.retriable) throw error;
-        await pause(clock, Math.min(tenure.ttl / 20, 500));
+        if (pausing > 0) await pause(clock, pausing);
       }
     }
   }

@@ -23,7 +23,7 @@ const answerLimit = 10_000;
 export type Ended = (loss: Error) => void;
 
 /** One connection of our own. It runs one statement at a time and is `lost` for good once it fails. */
-export class Connection {
+export class Connection implements AsyncDisposable {
   readonly #client: pg.Client;
   readonly #clock: Clock;
   /** The server process behind it, at least for the first statement. */
@@ -111,6 +111,10 @@ export class Connection {
     const cancel = this.#clock.after(1_000, () => hangUp(this.#client));
     await this.#client.end().catch(() => {});
     cancel();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   #lose(loss: Error): void {

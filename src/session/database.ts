@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import { ArgumentError, SchemaError, StateError } from '../core/errors.ts';
 import { type Check, text } from '../core/options.ts';
-import { databaseFailure } from '../core/sqlstate.ts';
+import { databaseFailure, migrateCommand } from '../core/sqlstate.ts';
 import { about } from '../sql/holder.ts';
 import { Connection, type ConnectionSource } from './connection.ts';
 
@@ -36,14 +36,7 @@ export class Database {
 
   /** A new connection, to a schema that was found to fit. */
   async open(limit?: number): Promise<Connection> {
-    if (this.#closed) throw closedError();
-    const connection: Connection = await Connection.open(
-      this.#source,
-      this.clock,
-      () => this.#open.delete(connection),
-      limit,
-    );
-    this.#open.add(connection);
+    const connection = await this.connect(limit);
     try {
       if (!this.#checked) await this.#check(connection);
       this.#checked = true;
@@ -53,6 +46,21 @@ export class Database {
       await connection.close();
       throw error;
     }
+  }
+
+  /** A new connection, whatever there is in the database. */
+  async connect(limit?: number): Promise<Connection> {
+    if (this.#closed) throw closedError();
+    const connection: Connection = await Connection.open(
+      this.#source,
+      this.clock,
+      () => this.#open.delete(connection),
+      limit,
+    );
+    this.#open.add(connection);
+    if (!this.#closed) return connection;
+    await connection.close();
+    throw closedError();
   }
 
   async close(): Promise<void> {
@@ -68,7 +76,8 @@ export class Database {
     const oldestClient = Number(row?.oldest_client);
     const schema = `schema "${this.schema}" has version ${version}`;
     if (!(version >= neededVersion)) {
-      throw new SchemaError(`${schema}, this client needs ${neededVersion}: run "fencepost migrate"`);
+      const command = migrateCommand(this.schema);
+      throw new SchemaError(`${schema}, this client needs ${neededVersion}: run "${command}"`);
     }
     if (oldestClient > neededVersion) {
       throw new SchemaError(`${schema}, which this client is too old for: update the package "fencepost"`);

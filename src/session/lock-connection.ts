@@ -13,7 +13,7 @@ import {
   unlockAll,
   waitForLocks,
 } from '../sql/session-lock.ts';
-import type { Statement } from '../sql/statement.ts';
+import type { Row, Statement } from '../sql/statement.ts';
 import { Commands, type Kind } from './commands.ts';
 import { Connection, type ConnectionSource } from './connection.ts';
 import type { Session } from './link.ts';
@@ -144,8 +144,8 @@ export class LockConnection implements Tenure {
   }
 
   /** A statement that does not wait and has nothing to do with what is held. */
-  async run(statement: Statement): Promise<void> {
-    await this.#connection.query(statement);
+  async run(statement: Statement): Promise<Row | undefined> {
+    return (await this.#connection.query(statement))[0];
   }
 
   async close(): Promise<void> {

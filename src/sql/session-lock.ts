@@ -1,4 +1,4 @@
-import type { Row, Statement } from './statement.ts';
+import { callOf, type Row, type Statement } from './statement.ts';
 
 /** Keys that are locked together, in one mode. Each key once. */
 export interface LockSet {
@@ -63,6 +63,8 @@ export function heldKeys(hashes: readonly bigint[]): Statement {
     values: [hashes.map(String)],
   };
 }
+
+export const fenceToken = (schema: string): Statement => callOf(schema, 'fence_token', []);
 
 export const unlockAll: Statement = {
   name: 'unlock_all',

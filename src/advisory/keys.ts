@@ -1,0 +1,19 @@
+import { ArgumentError } from '../core/errors.ts';
+import { type Key, keyHash, keyText } from '../core/key.ts';
+
+/**
+ * The numbers of keys that are to be locked together, each once and in ascending order: everybody who takes several
+ * takes them in this order, so nobody waits for one who waits for him.
+ */
+export function hashesOf(keys: readonly Key[], namespace: string): bigint[] {
+  if (!Array.isArray(keys) || keys.length === 0) {
+    throw new ArgumentError('keys', 'an array of at least one key', keys);
+  }
+  const hashes = keys.map((key, place) => keyHash(`keys[${place}]`, key, namespace));
+  return [...new Set(hashes)].sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** What an error calls them. */
+export function textOf(keys: readonly Key[]): string {
+  return keys.map((key) => keyText('key', key)).join(', ');
+}
