@@ -1,0 +1,53 @@
+import { Fencepost } from 'fencepost';
+import { afterAll, expect, test, vi } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+
+const database = await createDatabase({ template: false });
+afterAll(() => database[Symbol.asyncDispose]());
+
+test('shows who holds, who waits, for how long, and who is in whose way', async () => {
+  await using holder = new Fencepost({
+    connection: { connectionString: database.url, application_name: 'holder' },
+  });
+  await using waiter = new Fencepost({
+    connection: { connectionString: database.url, application_name: 'waiter' },
+  });
+  await using lock = await holder.advisory.acquire(['invoice', 7]);
+  const waiting = waiter.advisory.acquire(['invoice', '7']);
+  const locks = await vi.waitFor(async () => {
+    const found = await holder.inspect.locks();
+    expect(found).toHaveLength(2);
+    return found;
+  });
+  const [held, wanted] = locks;
+  expect(held).toMatchObject({
+    key: '["invoice","7"]',
+    mode: 'exclusive',
+    granted: true,
+    application: 'holder',
+    blockedBy: [],
+  });
+  expect(held?.waited).toBeUndefined();
+  expect(wanted).toMatchObject({
+    key: '["invoice","7"]',
+    granted: false,
+    application: 'waiter',
+    blockedBy: [held?.pid],
+  });
+  expect(wanted?.waited).toBeGreaterThanOrEqual(0);
+  await lock.release();
+  await (await waiting).release();
+  expect(await holder.inspect.locks()).toEqual([]);
+});
+
+test('names a key that this process does not use only when it is told of it; the server knows just a number', async () => {
+  await using holder = new Fencepost({ connection: database.url, namespace: 'app' });
+  await using observer = new Fencepost({ connection: database.url, namespace: 'app' });
+  await using lock = await holder.advisory.acquire('secret-tenant', { mode: 'shared' });
+  expect(await observer.inspect.locks()).toMatchObject([{ key: undefined, mode: 'shared' }]);
+  expect(await observer.inspect.locks({ keys: ['secret-tenant'] })).toMatchObject([{ key: lock.key }]);
+  const visible = await database.query(
+    "select * from pg_stat_activity where query not like '%pg_stat_activity%'",
+  );
+  expect(JSON.stringify(visible)).not.toContain('secret-tenant');
+});
