@@ -11,6 +11,7 @@ export default defineConfig({
       { find: /^fencepost$/, replacement: source('index.ts') },
       { find: /^fencepost\/migrate$/, replacement: source('migrate.ts') },
       { find: /^fencepost\/kysely$/, replacement: source('kysely.ts') },
+      { find: /^fencepost\/adapters$/, replacement: source('adapters.ts') },
     ],
   },
   test: {
@@ -22,6 +23,12 @@ export default defineConfig({
     retry: 0,
     allowOnly: !CI,
     reporters: ['default', new SummaryReporter()],
-    typecheck: { enabled: true, include: ['test/types/**/*.test-d.ts'], tsconfig: './tsconfig.json' },
+    typecheck: {
+      enabled: true,
+      include: ['test/types/**/*.test-d.ts'],
+      tsconfig: './tsconfig.json',
+      // `npm run types` reports the errors of all other files; here they would count as failed tests.
+      ignoreSourceErrors: true,
+    },
   },
 });

@@ -93,9 +93,9 @@ export class Fencepost implements AsyncDisposable {
     const clock: Clock = systemClock;
     this.#database = new Database(connection, schema, clock);
     const open = (limit?: number) => this.#database.open(limit);
-    const link = new Link(open);
+    const link = new Link(open, clock);
     this.#holders = new Holders({ link, open, clock, schema, application: `${hostname()}:${pid}` });
-    this.leases = new Leases({ schema, clock, commands: new Commands(open), holders: this.#holders });
+    this.leases = new Leases({ schema, clock, commands: new Commands(open, clock), holders: this.#holders });
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,
@@ -106,7 +106,7 @@ export class Fencepost implements AsyncDisposable {
     this.#transactionLocks = {
       clock,
       namespace,
-      link: new Link((limit) => this.#database.connect(limit)),
+      commands: new Commands((limit) => this.#database.connect(limit), clock, 1),
     };
   }
 

@@ -18,7 +18,7 @@ export interface LeasesView {
   /** Null when the lease is free, or its holder is gone. */
   readonly expires_at: Column<Date | null>;
   readonly acquired_at: Column<Date | null>;
-  /** Host and process id of the holder; null for a lease with a fixed term. */
+  /** Host and process id of the holder; null when the lease is free, or its holder is gone. */
   readonly application: Column<string | null>;
 }
 

@@ -1,16 +1,25 @@
 import { within } from '../core/abort.ts';
 import { type Clock, elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
-import { ArgumentError, LockTimeoutError } from '../core/errors.ts';
-import { type Key, keyHash, keyText } from '../core/key.ts';
-import { boolean, duration, oneOf, optional, signal, validate, withDefault } from '../core/options.ts';
+import { LockTimeoutError } from '../core/errors.ts';
+import { type Key, keyHash } from '../core/key.ts';
+import {
+  signal as abortSignal,
+  boolean,
+  duration,
+  oneOf,
+  optional,
+  validate,
+  withDefault,
+} from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
 import { closedError } from '../session/database.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
 import { fenceToken, type LockSet } from '../sql/session-lock.ts';
 import { AdvisoryLock, type LockKeeper } from './advisory-lock.ts';
-import { checkRoom, grant } from './granting.ts';
+import { checkRoom, checkWanted, grant } from './granting.ts';
+import { hashesOf, textOf } from './keys.ts';
 import { Turns } from './turns.ts';
 
 /** How a session lock is acquired. */
@@ -60,8 +69,8 @@ export class AdvisoryLocks implements LockKeeper {
   readonly #held = new Map<AdvisoryLock, () => void>();
   /** The keys of the calls that wait or hold. */
   readonly #asked = new Set<readonly Key[]>();
-  #keys = 0;
-  #closed = false;
+  readonly #closing = new AbortController();
+  #lastLeft = (): void => {};
 
   /** @internal */
   constructor(context: AdvisoryContext) {
@@ -84,7 +93,7 @@ export class AdvisoryLocks implements LockKeeper {
     key: Key,
     options?: Options,
   ): Promise<LockFor<Options>> {
-    return this.acquireAll([key], options);
+    return this.#acquire([key], [keyHash('key', key, this.#context.namespace)], options);
   }
 
   /** As `acquire`, but answers `null` when the lock is not free, at once or within `wait`. */
@@ -92,7 +101,8 @@ export class AdvisoryLocks implements LockKeeper {
     key: Key,
     options?: Options,
   ): Promise<LockFor<Options> | null> {
-    return ((await this.#acquire([key], options, 0)) as LockFor<Options> | undefined) ?? null;
+    const hash = keyHash('key', key, this.#context.namespace);
+    return ((await this.#ask([key], [hash], options, 0)) as LockFor<Options> | undefined) ?? null;
   }
 
   /**
@@ -106,10 +116,7 @@ export class AdvisoryLocks implements LockKeeper {
     keys: readonly Key[],
     options?: Options,
   ): Promise<LockFor<Options>> {
-    const started = this.#context.clock.now();
-    const lock = await this.#acquire(keys, options, Infinity);
-    if (lock !== undefined) return lock as LockFor<Options>;
-    throw new LockTimeoutError(textOf(keys), elapsed(started, this.#context.clock.now()));
+    return this.#acquire(keys, hashesOf(keys, this.#context.namespace), options);
   }
 
   /**
@@ -141,12 +148,8 @@ export class AdvisoryLocks implements LockKeeper {
   }
 
   /** @internal */
-  async giveBack(connection: LockConnection, set: LockSet): Promise<void> {
-    await connection.unlock(set).catch((error: unknown) => {
-      // With the session the lock is gone as well.
-      if (!connection.lost) throw error;
-    });
-    this.#context.connections.giveBack(connection);
+  giveBack(connection: LockConnection, set: LockSet): Promise<void> {
+    return this.#context.connections.unlock(connection, set);
   }
 
   /** @internal */
@@ -158,79 +161,87 @@ export class AdvisoryLocks implements LockKeeper {
 
   /** @internal */
   async close(): Promise<void> {
-    this.#closed = true;
-    const releases = [...this.#held.keys()].map((lock) => lock.release());
-    await within(this.#context.clock, closeLimit, Promise.allSettled(releases));
-    await this.#context.connections.close();
+    const { clock, connections } = this.#context;
+    const reason = closedError();
+    this.#closing.abort(reason);
+    this.#turns.refuse(reason);
+    const left = new Promise<void>((resolve) => {
+      this.#lastLeft = resolve;
+      if (this.#asked.size === 0) resolve();
+    });
+    for (const lock of this.#held.keys()) void lock.release();
+    await within(clock, closeLimit, left);
+    await within(clock, closeLimit, connections.close());
   }
 
-  async #acquire(
+  async #acquire<Options extends AdvisoryLockOptions>(
     keys: readonly Key[],
+    hashes: readonly bigint[],
+    options: Options | undefined,
+  ): Promise<LockFor<Options>> {
+    const { clock } = this.#context;
+    const started = clock.now();
+    const lock = await this.#ask(keys, hashes, options, Infinity);
+    if (lock !== undefined) return lock as LockFor<Options>;
+    throw new LockTimeoutError(textOf(keys), elapsed(started, clock.now()));
+  }
+
+  async #ask(
+    keys: readonly Key[],
+    hashes: readonly bigint[],
     given: AdvisoryLockOptions | undefined,
     defaultWait: number,
   ): Promise<AdvisoryLock | undefined> {
-    const { clock, connections, namespace } = this.#context;
-    if (!Array.isArray(keys) || keys.length === 0) throw new ArgumentError('keys', 'an array of keys', keys);
-    const hashes = [...new Set(keys.map((key) => keyHash('key', key, namespace)))].sort((a, b) =>
-      a < b ? -1 : 1,
-    );
-    const options = validate('options', given, {
+    const { clock, connections, schema } = this.#context;
+    const { mode, wait, signal, fence } = validate('options', given, {
       mode: withDefault(oneOf('exclusive', 'shared'), 'exclusive'),
       wait: withDefault(duration({ max: Infinity }), defaultWait),
-      signal: optional(signal()),
+      signal: optional(abortSignal()),
       fence: withDefault(boolean(), false),
     });
-    const set = { hashes, shared: options.mode === 'shared' };
+    const set = { hashes, shared: mode === 'shared' };
     const started = clock.now();
-    const allowance = {
-      left: () => Math.max(0, options.wait - elapsed(started, clock.now())),
-      signal: options.signal,
-    };
-    options.signal?.throwIfAborted();
-    const turns: (() => void)[] = [];
+    const left = (): number => Math.max(0, wait - elapsed(started, clock.now()));
+    const allowance = { left, signal, closing: this.#closing.signal };
+    checkWanted(allowance);
     const asked = [...keys];
     this.#asked.add(asked);
+    const turns: (() => void)[] = [];
     const leave = (): void => {
+      for (const turn of turns) turn();
       this.#asked.delete(asked);
-      this.#keys -= turns.length;
-      for (const turn of turns.splice(0)) turn();
+      if (this.#asked.size === 0) this.#lastLeft();
     };
+    let connection: LockConnection | undefined;
     try {
       for (const hash of hashes) {
-        const turn = await this.#turns.take(hash, set.shared, {
-          wait: allowance.left(),
-          signal: options.signal,
-        });
+        const turn = await this.#turns.take(hash, set.shared, { wait: left(), signal });
         if (turn === undefined) return void leave();
         turns.push(turn);
-        this.#keys += 1;
       }
-      if (this.#closed) throw closedError();
-      checkRoom(await connections.shared(), this.#keys - hashes.length, hashes.length);
-      const connection = await grant(connections, clock, set, allowance);
+      checkWanted(allowance);
+      checkRoom(await connections.shared(), this.#turns.size);
+      connection = await grant(connections, clock, set, allowance);
       if (connection === undefined) return void leave();
-      const token = options.fence ? await this.#draw(connection, set) : undefined;
+      const token = fence ? await drawToken(connection, schema) : undefined;
+      // The grant may have been on its way when the call was ended.
+      checkWanted(allowance);
       const lock = new AdvisoryLock(this, connection, textOf(keys), set, token);
       this.#held.set(lock, leave);
       return lock;
     } catch (error) {
+      if (connection !== undefined) await connections.unlock(connection, set);
       leave();
       throw error;
     }
   }
-
-  /** A token drawn under the lock; without one the lock is given back. */
-  async #draw(connection: LockConnection, set: LockSet): Promise<bigint> {
-    const { schema } = this.#context;
-    try {
-      return BigInt((await connection.run(fenceToken(schema)))?.answer ?? '');
-    } catch (error) {
-      await this.giveBack(connection, set).catch(() => connection.close());
-      throw databaseFailure('draw a fencing token', error, schema);
-    }
-  }
 }
 
-function textOf(keys: readonly Key[]): string {
-  return keys.map((key) => keyText('key', key)).join(', ');
+/** By the session that holds the lock: another one could still draw it after the lock was lost, and too great a one. */
+async function drawToken(connection: LockConnection, schema: string): Promise<bigint> {
+  try {
+    return BigInt((await connection.run(fenceToken(schema)))?.answer ?? '');
+  } catch (error) {
+    throw databaseFailure('draw a fencing token', error, schema);
+  }
 }

@@ -11,15 +11,16 @@ import {
   sqlStateOf,
 } from '../core/sqlstate.ts';
 import { attemptIn } from '../session/attempt.ts';
+import type { Commands, Kind } from '../session/commands.ts';
 import { untilAborted } from '../session/interruption.ts';
-import type { Link } from '../session/link.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import {
   awaitTransactionLocks,
   backend,
-  cancelWait,
+  cancelWaits,
   type Mode,
   tryTransactionLock,
+  type Waiter,
 } from '../sql/advisory.ts';
 import { hashesOf, textOf } from './keys.ts';
 
@@ -48,8 +49,8 @@ export interface TransactionLockOptions {
 export interface TransactionLocksContext {
   readonly clock: Clock;
   readonly namespace: string;
-  /** Interrupts what waits on the caller's connection. */
-  readonly link: Link;
+  /** On a connection of our own, to interrupt what waits on the caller's. */
+  readonly commands: Commands;
 }
 
 /** The shortest wait that `lock_timeout` knows. */
@@ -181,17 +182,24 @@ export class TransactionLocks {
     hashes: readonly bigint[],
     { mode, wait, signal }: { mode: Mode; wait: number; signal: AbortSignal | undefined },
   ): Promise<void> {
-    const { clock, link } = this.#context;
+    const { clock, commands } = this.#context;
     const statement = awaitTransactionLocks(hashes, mode, Math.max(wait, shortestWait));
     if (signal === undefined) return attemptIn('transaction', this.#transaction, statement);
     const [row] = await runIn('transaction', this.#transaction, backend);
     signal.throwIfAborted();
-    const cancel = (): Promise<unknown> => link.query(cancelWait(row?.pid ?? '', hashes));
+    const waiter = { pid: row?.pid ?? '', keys: hashes };
     await attemptIn('transaction', this.#transaction, statement, (work) =>
-      untilAborted(clock, work, signal, cancel),
+      untilAborted(clock, work, signal, () => commands.submit(cancels, waiter)),
     );
   }
 }
+
+/** One at a time: a session that may not be interrupted would stand in the way of the others. */
+const cancels: Kind<Waiter, undefined> = {
+  limit: 1,
+  statement: cancelWaits,
+  read: (_, waiters) => waiters.map(() => undefined),
+};
 
 /** The last call on each transaction. */
 const turns = new WeakMap<object, Promise<unknown>>();

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 interface Turn {
   readonly shared: boolean;
   start(): void;
+  refuse(reason: unknown): void;
 }
 
 /** Who of this process is at one key, and who comes next. */
@@ -31,39 +32,58 @@ export class Turns {
     this.#clock = clock;
   }
 
+  /** How many keys somebody has or waits for. */
+  get size(): number {
+    return this.#lines.size;
+  }
+
   /**
    * The way to end the turn; undefined when `wait` has run out. Rejects with the reason of the signal.
    */
   take(hash: bigint, shared: boolean, { wait, signal }: Patience): Promise<(() => void) | undefined> {
-    let line = this.#lines.get(hash);
-    if (line === undefined) {
-      line = { present: new Set(), waiting: new Set() };
-      this.#lines.set(hash, line);
-    }
-    const { present, waiting } = line;
     return new Promise((resolve, reject) => {
-      const turn: Turn = {
-        shared,
-        start: () => finish(() => resolve(() => this.#leave(hash, present, turn))),
-      };
+      signal?.throwIfAborted();
+      let line = this.#lines.get(hash);
+      if (line === undefined) {
+        line = { present: new Set(), waiting: new Set() };
+        this.#lines.set(hash, line);
+      }
+      const { present, waiting } = line;
       let cancel = (): void => {};
-      const finish = (settle: () => void): void => {
+      const finish = (): void => {
         cancel();
         signal?.removeEventListener('abort', abort);
-        settle();
       };
-      const giveUp = (settle: () => void): void => {
+      const turn: Turn = {
+        shared,
+        start: () => {
+          finish();
+          resolve(() => this.#leave(hash, present, turn));
+        },
+        refuse: (reason) => {
+          finish();
+          this.#leave(hash, waiting, turn);
+          reject(reason);
+        },
+      };
+      const abort = (): void => turn.refuse(signal?.reason);
+      const giveUp = (): void => {
+        finish();
         this.#leave(hash, waiting, turn);
-        finish(settle);
+        resolve(undefined);
       };
-      const abort = (): void => giveUp(() => reject(signal?.reason));
       waiting.add(turn);
       this.#advance(hash);
       if (present.has(turn)) return;
-      if (wait <= 0) giveUp(() => resolve(undefined));
-      else if (wait !== Infinity) cancel = this.#clock.after(wait, () => giveUp(() => resolve(undefined)));
+      if (wait <= 0) return giveUp();
+      if (wait !== Infinity) cancel = this.#clock.after(wait, giveUp);
       signal?.addEventListener('abort', abort, { once: true });
     });
+  }
+
+  /** Ends all waiting for this reason. */
+  refuse(reason: unknown): void {
+    for (const { waiting } of this.#lines.values()) for (const turn of waiting) turn.refuse(reason);
   }
 
   #leave(hash: bigint, place: Set<Turn>, turn: Turn): void {

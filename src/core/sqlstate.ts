@@ -52,7 +52,7 @@ export function databaseFailure(doing: string, cause: unknown, schema?: string):
   }
   if (cause instanceof FencepostError) return cause;
   const sqlState = sqlStateOf(cause);
-  const text = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
+  const text = reasonOf(cause);
   const message = `could not ${doing}: ${text}`;
   if (sqlState === undefined)
     return new DatabaseError(message, { cause, retriable: true, sqlState, inDoubt: false });
@@ -77,4 +77,10 @@ export function databaseFailure(doing: string, cause: unknown, schema?: string):
 /** What to run so that a schema has what this release needs. */
 export function migrateCommand(schema: string): string {
   return `fencepost migrate${schema === 'fencepost' ? '' : ` --schema '${schema}'`}`;
+}
+
+/** A host with several addresses fails with an AggregateError, which has a code and no message. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.message || ('code' in cause ? String(cause.code) : cause.name);
 }

@@ -50,9 +50,10 @@ export class Granting implements LeaseKeeper {
       try {
         return await (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask));
       } catch (error) {
+        if (!hasState(error, holderExpired)) throw error;
         // A new holder for the next try. When those die as well, the server is slower than the ttl.
-        if (!hasState(error, holderExpired) || dead === 2) throw error;
         holder.buried();
+        if (dead === 2) throw new LockLostError(resourceText(resource), 'expired', { cause: error });
       } finally {
         holder.drop(pending);
       }

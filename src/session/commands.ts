@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.ts';
 import { isCollision } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 import { Link, type Session } from './link.ts';
@@ -22,8 +23,8 @@ export class Commands {
   readonly #queues = new Map<object, Sendable>();
   #scheduled = false;
 
-  constructor(open: (limit?: number) => Promise<Session>, lanes = 2) {
-    this.#lanes = Array.from({ length: lanes }, () => ({ link: new Link(open), busy: false }));
+  constructor(open: (limit?: number) => Promise<Session>, clock: Clock, lanes = 2) {
+    this.#lanes = Array.from({ length: lanes }, () => ({ link: new Link(open, clock), busy: false }));
   }
 
   /** Sends a call once. A loss of the connection rejects it: only the caller knows whether to repeat it is right. */

@@ -1,32 +1,44 @@
+import { within } from '../core/abort.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 
 /** What runs statements until it is lost. */
 export interface Session {
   readonly lost: boolean;
   query(statement: Statement, limit?: number): Promise<Row[]>;
+  close(): Promise<void>;
 }
 
 /** One session that is opened when first needed and again after it was lost. */
 export class Link {
   readonly #open: (limit?: number) => Promise<Session>;
+  readonly #clock: Clock;
   #session: Promise<Session> | undefined;
 
-  constructor(open: (limit?: number) => Promise<Session>) {
+  constructor(open: (limit?: number) => Promise<Session>, clock: Clock) {
     this.#open = open;
+    this.#clock = clock;
   }
 
-  /** Runs a statement once. It is not repeated: only the caller knows whether that would be right. */
+  /**
+   * Runs a statement once. It is not repeated: only the caller knows whether that would be right. `limit`: the longest
+   * time, in milliseconds, for opening a session where there is none, and then for the answer.
+   */
   async query(statement: Statement, limit?: number): Promise<Row[]> {
     return (await this.session(limit)).query(statement, limit);
   }
 
-  async session(limit?: number): Promise<Session> {
-    const present = await this.#session?.catch(() => undefined);
-    if (present !== undefined && !present.lost) return present;
-    // Another caller may have begun to reconnect while this one waited.
-    const next = this.#session;
-    if (next !== undefined && (await next.catch(() => undefined)) !== present) return this.session(limit);
-    this.#session = this.#open(limit);
-    return this.#session;
+  async session(limit = Infinity): Promise<Session> {
+    const present = this.#session;
+    const coming = present?.catch(() => undefined) ?? Promise.resolve(undefined);
+    const session = await (limit === Infinity ? coming : within(this.#clock, limit, coming));
+    if (session !== undefined && !session.lost) return session;
+    // Another caller has begun anew while this one waited.
+    if (this.#session !== present) return this.session(limit);
+    const opening = this.#open(limit === Infinity ? undefined : limit);
+    this.#session = opening;
+    // Whoever had more patience may still wait for the old one; if it comes after all, nobody will use it.
+    present?.then((late) => late.close()).catch(() => {});
+    return opening;
   }
 }

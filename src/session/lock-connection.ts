@@ -1,9 +1,8 @@
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
-import { type LossReason, PoolerError } from '../core/errors.ts';
+import { DatabaseError, type LossReason, PoolerError } from '../core/errors.ts';
 import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { hasState, lockNotAvailable } from '../core/sqlstate.ts';
 import {
-  heldKeys,
   type LockSet,
   ping,
   prepareSession,
@@ -28,6 +27,12 @@ export interface LockSessionOptions {
   readonly pooledSessions: boolean;
 }
 
+/** Longest time to be without an answer, in milliseconds, however long the ttl is. */
+const longestAnswer = 10_000;
+
+/** Asks another session whether the server still lets this one wait. */
+export type FindWait = () => Promise<boolean>;
+
 /**
  * A server session that holds locks. Everything on it is lost together when it ends.
  *
@@ -41,10 +46,12 @@ export class LockConnection implements Tenure {
   readonly #options: LockSessionOptions;
   readonly #commands: Commands;
   readonly #holdings = new Set<Holding>();
+  /** The shared keys that it has, as often as they were granted to it. */
+  readonly #shared = new Set<LockSet>();
   /** When the last statement was sent that the server has answered. */
   #confirmed: Moment;
-  #waiting = false;
-  #doubtful = false;
+  #findWait: FindWait | undefined;
+  /** Heartbeats in a row at which it held nothing, or at which the wait was not found on the server. */
   #idleBeats = 0;
   #cancelBeat = (): void => {};
 
@@ -54,11 +61,18 @@ export class LockConnection implements Tenure {
     this.#confirmed = sent;
     this.pid = connection.pid;
     this.room = room;
-    this.#commands = new Commands(() => Promise.resolve(this.#session), 1);
+    const session: Session = {
+      get lost() {
+        return connection.lost;
+      },
+      query: (statement, limit) => this.#ask(statement, limit),
+      close: () => this.close(),
+    };
+    this.#commands = new Commands(() => Promise.resolve(session), options.clock, 1);
     this.#planBeat();
   }
 
-  /** `ended` is called once, when the session is lost or closed. */
+  /** `ended` is called when the session is lost or closed, also when that happens while it is opened. */
   static async open(options: LockSessionOptions, ended: () => void): Promise<LockConnection> {
     let session: LockConnection | undefined;
     const sent = options.clock.now();
@@ -70,6 +84,7 @@ export class LockConnection implements Tenure {
       if (connection.pooled && !options.pooledSessions) throw pooled();
       const [row] = await connection.query(prepareSession(options.ttl));
       session = new LockConnection(connection, Number(row?.room), options, sent);
+      await session.#check(row);
       return session;
     } catch (error) {
       await connection.close();
@@ -85,14 +100,20 @@ export class LockConnection implements Tenure {
     return this.#holdings.size === 0;
   }
 
+  /** A heartbeat was due a while ago and has not been answered. */
   get doubtful(): boolean {
-    return this.#doubtful;
+    const { clock, ttl } = this.#options;
+    return elapsed(this.#confirmed, clock.now()) > ttl / 2;
   }
 
   remaining(): number {
+    if (this.lost) return 0;
     const { clock, ttl } = this.#options;
-    const left = this.lost ? 0 : ttl - marginOf(ttl) - elapsed(this.#confirmed, clock.now());
-    if (left <= 0) this.#end('expired');
+    const left = ttl - marginOf(ttl) - elapsed(this.#confirmed, clock.now());
+    if (left <= 0) {
+      this.#end('expired');
+      void this.#connection.close();
+    }
     return left;
   }
 
@@ -111,7 +132,10 @@ export class LockConnection implements Tenure {
     this.add(pending);
     try {
       const taken = await this.#commands.submit(this.#tries, set);
-      if (taken.length === set.hashes.length) return true;
+      if (taken.length === set.hashes.length) {
+        this.#has(set);
+        return true;
+      }
       if (taken.length > 0) await this.unlock({ hashes: taken, shared: set.shared });
       return false;
     } finally {
@@ -119,33 +143,38 @@ export class LockConnection implements Tenure {
     }
   }
 
+  /** Ends when the session does not have the locks any more, and be it because it was closed. */
   async unlock(set: LockSet): Promise<void> {
-    await this.#commands.submit(this.#unlocks, set);
+    await this.#commands.submit(this.#unlocks, set).catch(() => this.close());
+    this.#shared.delete(set);
   }
 
   /**
-   * Waits in the server's queue, so many milliseconds or for ever, and tells whether it got the locks. Whatever goes wrong, nothing is held
-   * afterwards: an error of the server does not say that, since a timeout or a cancel can come in the very moment of
-   * the grant and leave the lock held (963 of 25,809 timeouts, 1,913 of 4,310 cancels).
+   * Waits in the server's queue, so many milliseconds or for ever, and tells whether it got the locks. Whatever goes
+   * wrong, nothing is held afterwards: an error of the server does not say that, since a timeout or a cancel can come
+   * in the very moment of the grant and leave the lock held (963 of 25,809 timeouts, 1,913 of 4,310 cancels).
    */
-  async wait(set: LockSet, wait: number): Promise<boolean> {
-    this.#waiting = true;
+  async wait(set: LockSet, wait: number, findWait: FindWait): Promise<boolean> {
+    this.#findWait = findWait;
     try {
-      await this.#connection.query(waitForLocks(set, wait === Infinity ? 0 : Math.max(1, wait)), Infinity);
-      this.#confirmed = this.#options.clock.now();
+      await this.#ask(waitForLocks(set, wait), Infinity);
+      // The grant can be as old as the wait: only a new answer says that the session is still there.
+      if (this.doubtful) await this.#ask(ping);
+      this.#has(set);
       return true;
     } catch (error) {
-      if (!this.lost) await this.#connection.query(unlockAll).catch(() => this.close());
+      if (!this.lost) await this.#ask(unlockAll).catch(() => this.close());
       if (hasState(error, lockNotAvailable)) return false;
       throw error;
     } finally {
-      this.#waiting = false;
+      this.#findWait = undefined;
+      this.#idleBeats = 0;
     }
   }
 
-  /** A statement that does not wait and has nothing to do with what is held. */
-  async run(statement: Statement): Promise<Row | undefined> {
-    return (await this.#connection.query(statement))[0];
+  /** A statement that does not wait and changes nothing of what is held, and the first row of its answer. */
+  run(statement: Statement): Promise<Row | undefined> {
+    return this.#commands.submit(this.#others, statement);
   }
 
   async close(): Promise<void> {
@@ -157,7 +186,7 @@ export class LockConnection implements Tenure {
     limit: 512,
     statement: tryLocks,
     read: ([row], sets) => readSets(row, sets),
-    failed: (sets) => this.#settle(sets),
+    failed: (sets) => this.#undo(sets),
   };
 
   readonly #unlocks: Kind<LockSet, bigint[]> = {
@@ -166,52 +195,75 @@ export class LockConnection implements Tenure {
     read: ([row], sets) => readSets(row, sets),
   };
 
-  /** A statement that fails half-way keeps the session locks that it took before: they are given back. */
-  async #settle(sets: readonly LockSet[]): Promise<void> {
-    if (this.lost) return;
-    try {
-      const hashes = sets.flatMap((set) => set.hashes);
-      const rows = await this.#connection.query(heldKeys(hashes));
-      const held = rows.map((row) => ({ hashes: [BigInt(row.key ?? 0)], shared: row.shared === 'true' }));
-      // A shared lock may be held for another caller as well, and the server does not tell how often.
-      if (held.some((set) => set.shared)) await this.close();
-      else await this.#connection.query(unlock(held));
-    } catch {
-      await this.close();
-    }
+  readonly #others: Kind<Statement, Row | undefined> = {
+    limit: 1,
+    statement: ([statement = ping]) => statement,
+    read: ([row]) => [row],
+  };
+
+  /**
+   * A statement that fails half-way keeps the session locks that it took before: all of its keys are unlocked. Of a
+   * shared one that this session had already the server does not tell how often it has it now.
+   */
+  async #undo(sets: readonly LockSet[]): Promise<void> {
+    const had = new Set([...this.#shared].flatMap(({ hashes }) => hashes));
+    const unclear = sets.some(({ shared, hashes }) => shared && hashes.some((hash) => had.has(hash)));
+    if (unclear) await this.close();
+    else if (!this.lost) await this.#ask(unlock(sets)).catch(() => this.close());
   }
 
-  /** The session as batches use it: their answers confirm that it lives. */
-  get #session(): Session {
-    const { clock } = this.#options;
-    const connection = this.#connection;
-    return {
-      get lost() {
-        return connection.lost;
-      },
-      query: async (statement, limit) => {
-        const sent = clock.now();
-        const rows = await connection.query(statement, limit);
-        this.#confirmed = sent;
-        this.#doubtful = false;
-        return rows;
-      },
-    };
+  /** Granted, unless the session was lost before the answer came. */
+  #has(set: LockSet): void {
+    if (this.remaining() <= 0) throw lostMeanwhile();
+    if (set.shared) this.#shared.add(set);
   }
 
-  /** Without an answer to the heartbeat the connection is given up, after two thirds of the ttl. */
+  /** An answer confirms that the session lived when the statement was sent. */
+  async #ask(statement: Statement, limit = this.#answerLimit): Promise<Row[]> {
+    const sent = this.#options.clock.now();
+    const rows = await this.#connection.query(statement, limit);
+    await this.#check(rows[0]);
+    this.#confirmed = sent;
+    return rows;
+  }
+
+  /** What does not wait is answered soon, or never. */
+  get #answerLimit(): number {
+    return Math.min(this.#options.ttl / 3, longestAnswer);
+  }
+
+  /** Behind a pooler that is in session mode all answers come from one server process. */
+  async #check(row: Row | undefined): Promise<void> {
+    if (row?.pid === undefined || Number(row.pid) === this.pid) return;
+    const error = pooled();
+    this.#end('connection', error);
+    await this.#connection.close();
+    throw error;
+  }
+
+  /** Without an answer to the heartbeat the connection is given up, two thirds of the ttl after the last answer. */
   #planBeat(): void {
     const { clock, ttl } = this.#options;
     this.#cancelBeat = clock.after(ttl / 3, () => {
-      if (this.lost || this.remaining() <= 0) return;
-      this.#idleBeats = this.idle && !this.#waiting ? this.#idleBeats + 1 : 0;
-      if (this.#idleBeats === 2) void this.close();
-      if (this.#idleBeats === 2) return;
+      if (this.lost) return;
       this.#planBeat();
-      if (this.#waiting) return;
-      this.#doubtful = true;
-      this.#session.query(ping, ttl / 3).catch(() => {});
+      if (this.#findWait !== undefined) void this.#lookAfter(this.#findWait);
+      else if (this.remaining() > 0) this.#beat();
     });
+  }
+
+  #beat(): void {
+    this.#idleBeats = this.idle ? this.#idleBeats + 1 : 0;
+    if (this.#idleBeats === 2) void this.close();
+    else this.run(ping).catch(() => {});
+  }
+
+  /** A session that waits cannot answer. When the server has none that waits, its answer is lost, or on its way. */
+  async #lookAfter(findWait: FindWait): Promise<void> {
+    const found = await findWait().catch(() => false);
+    if (findWait !== this.#findWait) return;
+    this.#idleBeats = found ? 0 : this.#idleBeats + 1;
+    if (this.#idleBeats === 2) await this.close();
   }
 
   #end(reason: LossReason, cause?: Error): void {
@@ -227,4 +279,13 @@ function pooled(): PoolerError {
       'connection that others use. Connect directly, use transaction locks or leases, or set sessions.pooler to ' +
       "'session' when the pooler is in session mode",
   );
+}
+
+function lostMeanwhile(): DatabaseError {
+  return new DatabaseError('the connection to the database was lost before the answer came', {
+    cause: undefined,
+    retriable: true,
+    sqlState: undefined,
+    inDoubt: true,
+  });
 }

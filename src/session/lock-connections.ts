@@ -1,4 +1,4 @@
-import { cancel } from '../sql/session-lock.ts';
+import { cancelWait, findWait, type LockSet } from '../sql/session-lock.ts';
 import { closedError } from './database.ts';
 import { LockConnection, type LockSessionOptions } from './lock-connection.ts';
 
@@ -10,11 +10,12 @@ export interface LockConnectionsOptions extends LockSessionOptions {
 /** The sessions for locks of one process: a shared one that tries, and others that wait for one caller each. */
 export class LockConnections {
   readonly #options: LockConnectionsOptions;
-  /** Those that wait, or hold what they waited for, or are being opened for it, or are idle. */
-  readonly #lent = new Set<object>();
+  /** All that are open or being opened. */
+  readonly #open = new Set<Promise<LockConnection>>();
+  /** Of these the ones that wait, or hold what they waited for, or are idle. */
+  readonly #lent = new Set<Promise<LockConnection>>();
   readonly #idle: LockConnection[] = [];
   readonly #waiters = new WeakSet<LockConnection>();
-  readonly #open = new Set<LockConnection>();
   #shared: Promise<LockConnection> | undefined;
   #closed = false;
 
@@ -23,14 +24,10 @@ export class LockConnections {
   }
 
   /** The one that never waits. */
-  async shared(): Promise<LockConnection> {
-    const present = this.#shared;
-    if (present !== undefined) {
-      const connection = await present.catch(() => undefined);
-      if (connection !== undefined && !connection.lost) return connection;
-      if (this.#shared !== present) return this.shared();
-    }
-    this.#shared = this.#connect(() => {});
+  shared(): Promise<LockConnection> {
+    this.#shared ??= this.#connect(() => {
+      this.#shared = undefined;
+    });
     return this.#shared;
   }
 
@@ -41,13 +38,12 @@ export class LockConnections {
     }
     // One place is kept for the shared one.
     if (this.#lent.size >= this.#options.max - 1) return undefined;
-    const place = {};
-    this.#lent.add(place);
-    const leave = (): void => {
-      this.#lent.delete(place);
-    };
-    const opening = this.#connect(leave);
-    opening.then((connection) => this.#waiters.add(connection), leave);
+    const opening = this.#connect(() => this.#lent.delete(opening));
+    this.#lent.add(opening);
+    opening.then(
+      (connection) => this.#waiters.add(connection),
+      () => {},
+    );
     return opening;
   }
 
@@ -56,23 +52,34 @@ export class LockConnections {
     if (this.#waiters.has(connection) && connection.idle && !connection.lost) this.#idle.push(connection);
   }
 
-  /** Interrupts the statement of another session. */
+  async unlock(connection: LockConnection, set: LockSet): Promise<void> {
+    await connection.unlock(set);
+    this.giveBack(connection);
+  }
+
+  /** Interrupts the wait of a session. */
   async cancel(connection: LockConnection): Promise<void> {
-    await (await this.shared()).run(cancel(connection.pid));
+    await (await this.shared()).run(cancelWait(connection.pid));
+  }
+
+  /** Whether the server still lets a session wait. */
+  async finds(connection: LockConnection): Promise<boolean> {
+    return (await (await this.shared()).run(findWait(connection.pid))) !== undefined;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#open].map((connection) => connection.close()));
+    await Promise.allSettled([...this.#open].map(async (opening) => (await opening).close()));
   }
 
-  async #connect(ended: () => void): Promise<LockConnection> {
-    if (this.#closed) throw closedError();
-    const connection: LockConnection = await LockConnection.open(this.#options, () => {
-      this.#open.delete(connection);
-      ended();
-    });
-    this.#open.add(connection);
-    return connection;
+  #connect(ended: () => void): Promise<LockConnection> {
+    if (this.#closed) return Promise.reject(closedError());
+    const gone = (): void => {
+      if (this.#open.delete(opening)) ended();
+    };
+    const opening = LockConnection.open(this.#options, gone);
+    this.#open.add(opening);
+    opening.catch(gone);
+    return opening;
   }
 }

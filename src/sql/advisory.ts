@@ -54,15 +54,25 @@ export function awaitTransactionLocks(keys: readonly bigint[], mode: Mode, wait:
   };
 }
 
-/** Interrupts a session as long as it waits for one of these keys, and never when it does anything else. */
-export function cancelWait(pid: string, keys: readonly bigint[]): Statement {
+/** A session by its process id, and the keys of which it waits for one. */
+export interface Waiter {
+  readonly pid: string;
+  readonly keys: readonly bigint[];
+}
+
+/** Interrupts sessions that wait for one of their keys; one that does anything else, or nothing, is left alone. */
+export function cancelWaits(waiters: readonly Waiter[]): Statement {
   return {
-    name: 'cancel_wait',
-    text: `select pg_catalog.pg_cancel_backend(pid)::text as canceled from pg_catalog.pg_locks
-      where pid = $1::int and locktype = 'advisory' and objsubid = 1 and not granted
-        and database = (select oid from pg_catalog.pg_database where datname = current_database())
-        and (classid::int8 << 32 | objid::int8) = any($2::int8[])`,
-    values: [pid, keys.map(String)],
+    name: 'cancel_waits',
+    text: `select pg_catalog.pg_cancel_backend(l.pid)
+      from unnest($1::int[], $2::int8[]) as w(pid, key) join pg_catalog.pg_locks l
+        on l.pid = w.pid and (l.classid::int8 << 32 | l.objid::int8) = w.key
+      where l.locktype = 'advisory' and l.objsubid = 1 and not l.granted
+        and l.database = (select oid from pg_catalog.pg_database where datname = current_database())`,
+    values: [
+      waiters.flatMap(({ pid, keys }) => keys.map(() => pid)),
+      waiters.flatMap(({ keys }) => keys.map(String)),
+    ],
   };
 }
 

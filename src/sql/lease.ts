@@ -101,7 +101,7 @@ export function guardLease(schema: string, { resource, token }: Held): Statement
   const call = `${identifier(schema)}.guard(${literal(tenant)}, ${literal(name)}, ${token})`;
   return {
     name: 'guard',
-    text: `select ${call}, (transaction_timestamp() <> statement_timestamp())::text as inside`,
+    text: `select ${call}::text, (transaction_timestamp() <> statement_timestamp())::text as inside`,
     values: [],
   };
 }

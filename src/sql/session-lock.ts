@@ -21,7 +21,7 @@ function overKeys(name: string, shared: string, exclusive: string, sets: readonl
     name,
     text: `select array(
       select case when a.shared then ${shared}(a.key) else ${exclusive}(a.key) end
-      from unnest($1::bigint[], $2::boolean[]) a(key, shared))::text as answer`,
+      from unnest($1::bigint[], $2::boolean[]) a(key, shared))::text as answer, pg_backend_pid() as pid`,
     values: [
       sets.flatMap((set) => set.hashes.map(String)),
       sets.flatMap((set) => set.hashes.map(() => set.shared)),
@@ -29,56 +29,57 @@ function overKeys(name: string, shared: string, exclusive: string, sets: readonl
   };
 }
 
-/** Which sets had all their keys answered with true; for the others, which of their keys had. */
+/** For each set those of its keys that were answered with true. */
 export function readSets(row: Row | undefined, sets: readonly LockSet[]): bigint[][] {
   const answers = (row?.answer ?? '{}').slice(1, -1).split(',');
   let place = 0;
   return sets.map((set) => set.hashes.filter(() => answers[place++] === 't'));
 }
 
+/** What `lock_timeout` can be at most, in milliseconds: 24 days. */
+const longestTimeout = 2 ** 31 - 1;
+
 /**
- * Waits for each key in turn, at most `wait` milliseconds in all; 0 is for ever. The timeout is local to the statement:
- * outside of a transaction block it is gone by itself, and it counts for every single lock, hence the subtraction.
+ * Waits for each key in turn, at most `wait` milliseconds in all; Infinity is for ever. The timeout is local to the
+ * statement: outside of a transaction block it is gone by itself, and it counts for every single lock, hence the
+ * subtraction.
  */
 export function waitForLocks({ hashes, shared }: LockSet, wait: number): Statement {
   const lock = shared ? 'pg_advisory_lock_shared' : 'pg_advisory_lock';
+  const limit = wait > longestTimeout ? 0 : Math.max(1, Math.ceil(wait));
   const left = `greatest(1, $1::bigint - (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::bigint)`;
   return {
     name: `wait${shared ? '_shared' : ''}`,
-    text: `select set_config('lock_timeout', case $1::bigint when 0 then '0' else (${left})::text end, true), ${lock}(key)
+    text: `select set_config('lock_timeout', case $1::bigint when 0 then '0' else (${left})::text end, true),
+        ${lock}(key), pg_backend_pid() as pid
       from unnest($2::bigint[]) key`,
-    values: [String(Math.ceil(wait)), hashes.map(String)],
+    values: [String(limit), hashes.map(String)],
   };
 }
 
-/** Which of the keys this session holds, however it came by them. */
-export function heldKeys(hashes: readonly bigint[]): Statement {
-  return {
-    name: 'held',
-    text: `select k.key::text as key, (l.mode = 'ShareLock')::text as shared
-      from pg_locks l join unnest($1::bigint[]) k(key)
-        on l.classid::bigint = ((k.key >> 32) & 4294967295) and l.objid::bigint = (k.key & 4294967295)
-      where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid = pg_backend_pid()
-        and l.database = (select oid from pg_database where datname = current_database())`,
-    values: [hashes.map(String)],
-  };
-}
+/** Interrupts a session as long as it waits for a lock, and never when it does anything else. */
+export const cancelWait = (pid: number): Statement => ({
+  name: 'cancel_wait',
+  text: `select pg_cancel_backend(pid) from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'`,
+  values: [pid],
+});
+
+/** A row, if this session waits for a lock. */
+export const findWait = (pid: number): Statement => ({
+  name: 'find_wait',
+  text: `select from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'`,
+  values: [pid],
+});
 
 export const fenceToken = (schema: string): Statement => callOf(schema, 'fence_token', []);
 
 export const unlockAll: Statement = {
   name: 'unlock_all',
-  text: 'select pg_advisory_unlock_all()',
+  text: 'select pg_advisory_unlock_all(), pg_backend_pid() as pid',
   values: [],
 };
 
-export const ping: Statement = { name: 'ping', text: 'select 1', values: [] };
-
-export const cancel = (pid: number): Statement => ({
-  name: 'cancel',
-  text: 'select pg_cancel_backend($1)',
-  values: [pid],
-});
+export const ping: Statement = { name: 'ping', text: 'select pg_backend_pid() as pid', values: [] };
 
 /**
  * What a session that holds locks needs: a server that notices when its client is gone while it waits or is cut off,
@@ -101,7 +102,8 @@ export function prepareSession(ttl: number): Statement {
     name: 'prepare',
     text: `select count(set_config(s.name, w.value, false)),
         current_setting('max_locks_per_transaction')::bigint
-          * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) as room
+          * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) as room,
+        pg_backend_pid() as pid
       from unnest($1::text[], $2::text[]) w(name, value) join pg_settings s on s.name = w.name`,
     values: [Object.keys(settings), Object.values(settings)],
   };

@@ -1,5 +1,5 @@
-import { afterAll, expect, test } from 'vitest';
 import { Fencepost, StaleTokenError } from 'fencepost';
+import { afterAll, expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 
 const database = await createDatabase();

@@ -52,7 +52,7 @@ test('a session left open fails its test by name, with its state, its last query
   const disposed = database[Symbol.asyncDispose]();
   await expect(disposed).rejects.toThrow(`Left behind in ${database.name}:`);
   await expect(disposed).rejects.toThrow(
-    `- session ${row?.pid} (forgotten), idle in transaction; advisory locks -7, (1, 2); ` +
+    `- session ${row?.pid} (forgotten): idle in transaction; advisory locks -7, (1, 2); ` +
       'last query: select pg_backend_pid() as pid /* the last */',
   );
   expect(await exists(database.name)).toBe(false);
@@ -63,7 +63,7 @@ test('a client that was not given back to the pool fails its test', async () => 
   const client = await database.pool.connect();
   await client.query('select 1 as kept');
   await expect(database[Symbol.asyncDispose]()).rejects.toThrow(
-    /session \d+ .* idle; last query: select 1 as kept/,
+    /session \d+ .*: idle; last query: select 1 as kept/,
   );
   expect(await exists(database.name)).toBe(false);
 });

@@ -5,16 +5,15 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  realpathSync,
   renameSync,
   rmSync,
-  statSync,
   symlinkSync,
 } from 'node:fs';
 import { arch, platform } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { othersMayEnter } from './folder.ts';
 
 const run = promisify(execFile);
 
@@ -77,7 +76,7 @@ export async function findBuild(major = installedMajor): Promise<Build> {
   }
   const release = releases[major];
   if (release === undefined) {
-    throw new RangeError(`version: expected one of ${majors.join(', ')}, got ${JSON.stringify(major)}`);
+    throw new RangeError(`version: expected one of ${majors.join(', ')}, got ${major}`);
   }
   const place = join(cache, release);
   if (!existsSync(place)) await install(release, place);
@@ -100,11 +99,4 @@ async function install(release: string, place: string): Promise<void> {
   } finally {
     rmSync(building, { recursive: true, force: true });
   }
-}
-
-/** Whether every user may pass through all folders down to this one. */
-export function othersMayEnter(folder: string): boolean {
-  const real = realpathSync(folder);
-  const parent = dirname(real);
-  return (statSync(real).mode & 0o001) !== 0 && (parent === real || othersMayEnter(parent));
 }

@@ -12,7 +12,7 @@ const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', imp
 const endless = fileURLToPath(new URL('./fixtures/vitest.config.ts', import.meta.url));
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const;
 
-describe.concurrent('nothing of a server is left', () => {
+describe.concurrent('nothing of a server is left', { timeout: 60_000 }, () => {
   test('as soon as stop() has resolved', async () => {
     using run = program(owner, 'stop');
     const server = await run.said<Whereabouts>();

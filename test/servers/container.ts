@@ -1,7 +1,6 @@
 import { versionOf } from './given.ts';
 import { postgresArguments } from './settings.ts';
-import { type Request, type Server, type ServerOptions, supervise } from './supervise.ts';
-import type { Running } from './supervisor.ts';
+import { type Request, type Running, type Server, type ServerOptions, supervise } from './supervise.ts';
 
 export const DEFAULT_IMAGE = 'postgres:18-alpine';
 

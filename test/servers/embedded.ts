@@ -1,17 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { findBuild, othersMayEnter } from './build.ts';
+import { findBuild } from './build.ts';
 import { versionOf } from './given.ts';
 import { initialise } from './initialise.ts';
 import { postgresArguments } from './settings.ts';
-import { type Request, type Server, type ServerOptions, supervise } from './supervise.ts';
-import type { Running } from './supervisor.ts';
+import { type Request, type Running, type Server, type ServerOptions, supervise } from './supervise.ts';
 
 /**
  * Starts a PostgreSQL server of its own, as root or as an ordinary user, on a free port of 127.0.0.1, with its data in
@@ -27,41 +25,28 @@ export function startEmbedded(options: ServerOptions = {}): Promise<Server> {
 }
 
 /** The supervisor's side of {@link startEmbedded}. */
-export async function runEmbedded({ options }: Request): Promise<Running> {
-  const folder = mkdtempSync(join(temporaryFolder(), 'fencepost-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  let postgres: ChildProcess | undefined;
-  // An error that nobody caught, as when a binary is missing, must leave nothing either.
-  process.once('exit', () => {
-    postgres?.kill('SIGQUIT');
-    remove();
-  });
-  const stop = async (): Promise<void> => {
-    if (postgres !== undefined) await shutDown(postgres);
-    process.chdir('/');
-    remove();
+export async function runEmbedded({ options }: Request, folder: string): Promise<Running> {
+  const build = (await findBuild(options.version)).openedTo(folder);
+  const data = join(folder, 'data');
+  const password = randomBytes(12).toString('hex');
+  await initialise(build, data, password);
+  const { postgres, port } = await launch(build.postgres, data, postgresArguments(options));
+  // Before the folder goes, and also when nobody gets to stop the server.
+  process.prependOnceListener('exit', () => postgres.kill('SIGQUIT'));
+  const url = `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`;
+  return {
+    url,
+    description: `PostgreSQL ${await versionOf(url)}, embedded, at 127.0.0.1:${port}`,
+    stop: () => shutDown(postgres),
   };
-  try {
-    // Postgres, under whatever user, must be able to read what we write and to stand in the folder it starts from.
-    process.umask(0o022);
-    chmodSync(folder, 0o711);
-    process.chdir(folder);
-    const build = (await findBuild(options.version)).openedTo(folder);
-    const data = join(folder, 'data');
-    const password = randomBytes(12).toString('hex');
-    await initialise(build, data, password);
-    let port: number;
-    [postgres, port] = await launch(build.postgres, data, postgresArguments(options));
-    const url = `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`;
-    return { url, description: `PostgreSQL ${await versionOf(url)}, embedded, at 127.0.0.1:${port}`, stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
 }
 
 /** Starts `postgres` as the owner of its data and waits until it takes connections. */
-async function launch(binary: string, data: string, flags: string[]): Promise<[ChildProcess, number]> {
+async function launch(
+  binary: string,
+  data: string,
+  flags: string[],
+): Promise<{ postgres: ChildProcess; port: number }> {
   const { uid, gid } = statSync(data);
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
@@ -72,7 +57,7 @@ async function launch(binary: string, data: string, flags: string[]): Promise<[C
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const failure = await startUp(postgres);
-    if (failure === undefined) return [postgres, port];
+    if (failure === undefined) return { postgres, port };
     // Between our look and the server's bind another process may have taken the port.
     if (attempt === 10 || !failure.includes('could not bind')) {
       throw new Error(`PostgreSQL did not start:\n${failure}`);
@@ -110,10 +95,4 @@ async function freePort(): Promise<number> {
   probe.close();
   await once(probe, 'close');
   return port;
-}
-
-/** Root's own temporary folder may be closed to the user that Postgres runs as. */
-function temporaryFolder(): string {
-  const places = process.getuid?.() === 0 ? [tmpdir(), '/tmp', '/var/tmp'] : [tmpdir()];
-  return places.find((place) => place === places.at(-1) || othersMayEnter(place)) ?? tmpdir();
 }

@@ -1,9 +1,9 @@
 import pg from 'pg';
-import { type Request, type Server, supervise } from './supervise.ts';
-import type { Running } from './supervisor.ts';
+import { type Request, type Running, type Server, supervise } from './supervise.ts';
 
 /** Uses a server that runs anyway. `stop()` drops the databases and roles of this run and leaves the server alone. */
-export function useGiven(url: string): Promise<Server> {
+export async function useGiven(url: string): Promise<Server> {
+  if (!URL.canParse(url)) throw new TypeError(`url: expected postgresql://user@host/database, got ${url}`);
   return supervise('given', {}, { url });
 }
 

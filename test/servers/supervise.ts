@@ -29,7 +29,16 @@ export interface Server extends AsyncDisposable {
    * server that goes on living because it was only given to us.
    */
   readonly prefix: string;
+  /** A folder for files of this run. Whatever lies in it vanishes with the server, also when the run is killed. */
+  readonly folder: string;
   /** Stops the server and resolves when process, folder and port are gone. May be called again. */
+  stop(): Promise<void>;
+}
+
+/** A server as its supervisor sees it. */
+export interface Running {
+  url: string;
+  description: string;
   stop(): Promise<void>;
 }
 
@@ -43,7 +52,7 @@ export interface Request {
 }
 
 /** What the supervisor answers, once. */
-export type Answer = { url: string; description: string } | { failed: string };
+export type Answer = { url: string; description: string; folder: string } | { failed: string };
 
 /**
  * Starts a server that a process of its own looks after. That supervisor is told to stop by the end of the IPC channel,

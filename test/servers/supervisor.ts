@@ -5,17 +5,11 @@
 import { once } from 'node:events';
 import { runContainer } from './container.ts';
 import { runEmbedded } from './embedded.ts';
+import { openFolder, removeFolder } from './folder.ts';
 import { runGiven } from './given.ts';
-import type { Answer, Kind, Request } from './supervise.ts';
+import type { Answer, Kind, Request, Running } from './supervise.ts';
 
-/** A server as its supervisor sees it. */
-export interface Running {
-  url: string;
-  description: string;
-  stop(): Promise<void>;
-}
-
-const run: Record<Kind, (request: Request) => Promise<Running>> = {
+const run: Record<Kind, (request: Request, folder: string) => Promise<Running>> = {
   given: runGiven,
   container: runContainer,
   embedded: runEmbedded,
@@ -33,15 +27,17 @@ const answer = (message: Answer): void => {
 
 const [request] = (await Promise.race([once(process, 'message'), left.then(() => [])])) as [Request?];
 if (request !== undefined) {
-  const server = await run[request.kind](request).catch((error: Error & { code?: string }) => {
+  const folder = openFolder();
+  const server = await run[request.kind](request, folder).catch((error: Error & { code?: string }) => {
     // A refused connection to several addresses is an AggregateError with an empty message.
     answer({ failed: error.message || error.code || String(error) });
   });
   if (server !== undefined) {
-    answer({ url: server.url, description: server.description });
+    answer({ url: server.url, description: server.description, folder });
     await left;
     await server.stop();
   }
+  await removeFolder(folder);
 }
 if (process.connected) process.disconnect();
 process.exit();

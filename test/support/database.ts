@@ -54,9 +54,9 @@ export async function createDatabase({
       const left = await asAdmin(async (admin) => {
         const leftInPool = (await sessions(admin, name)).filter(isUnfinishedPoolSession);
         // Not awaited: it never ends when a test kept a client, and that session is then found below.
-        void pool.end();
+        if (!pool.ending) void pool.end();
         const leftOpen = await remainingSessions(admin, name);
-        await admin.query(`drop database ${pg.escapeIdentifier(name)} with (force)`);
+        await admin.query(`drop database if exists ${pg.escapeIdentifier(name)} with (force)`);
         const known = new Set(leftOpen.map(({ pid }) => pid));
         return [...leftInPool.filter(({ pid }) => !known.has(pid)), ...leftOpen];
       });
@@ -107,8 +107,10 @@ function isUnfinishedPoolSession({ application_name, state, locks }: Session): b
 }
 
 function describe({ pid, application_name, state, query, locks }: Session): string {
-  const held = locks.length > 0 ? `; advisory locks ${locks.join(', ')}` : '';
-  return `- session ${pid} (${application_name || 'no application_name'}), ${state ?? 'state unknown'}${held}; last query: ${query ?? 'unknown'}`;
+  const facts = [state ?? 'state unknown'];
+  if (locks.length > 0) facts.push(`advisory locks ${locks.join(', ')}`);
+  facts.push(`last query: ${query ?? 'unknown'}`);
+  return `- session ${pid} (${application_name || 'no application_name'}): ${facts.join('; ')}`;
 }
 
 async function asAdmin<T>(work: (admin: pg.Client) => Promise<T>): Promise<T> {

@@ -11,6 +11,8 @@ declare module 'vitest' {
     template: string;
     /** How the names of all databases and roles of this run start. */
     prefix: string;
+    /** Where tests put their files; it goes when the run ends, however that ends. */
+    folder: string;
   }
 }
 
@@ -23,6 +25,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     project.provide('adminUrl', server.url);
     project.provide('template', template);
     project.provide('prefix', server.prefix);
+    project.provide('folder', server.folder);
   } catch (error) {
     await server.stop();
     throw error;

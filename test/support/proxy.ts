@@ -24,6 +24,8 @@ export type Verdict = 'pass' | 'cut' | 'freeze';
 export interface Link {
   /** Whether the last request on it mentions this name. */
   about(name: string): boolean;
+  /** How the server knows it: `client_port` in `pg_stat_activity`. */
+  readonly port: number | undefined;
   freeze(): void;
   thaw(): void;
   /** Ends on the client's side only: what is frozen can still reach the server. */
@@ -32,7 +34,7 @@ export interface Link {
 }
 
 /** The network between a client and its server, as bad as a test wants it. */
-export interface Proxy extends AsyncDisposable {
+export interface FaultyNetwork extends AsyncDisposable {
   /** The server's URL, by way of the proxy. */
   readonly url: string;
   /** Decides about all that passes. Everything passes by default. */
@@ -48,14 +50,19 @@ export interface Proxy extends AsyncDisposable {
   thaw(): void;
 }
 
-export async function startProxy(target: string): Promise<Proxy> {
+export async function startProxy(target: string): Promise<FaultyNetwork> {
   const { hostname, port } = new URL(target);
   const links = new Set<Tunnel>();
   let frozen = false;
   let opened = 0;
   const server = createServer((client) => {
     opened += 1;
-    const tunnel = new Tunnel(proxy, client, () => connect(Number(port || 5432), hostname), () => links.delete(tunnel));
+    const tunnel = new Tunnel(
+      proxy,
+      client,
+      () => connect(Number(port || 5432), hostname),
+      () => links.delete(tunnel),
+    );
     links.add(tunnel);
     frozen ? tunnel.freeze() : tunnel.thaw();
   });
@@ -64,7 +71,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   const url = new URL(target);
   url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
 
-  const proxy: Proxy = {
+  const proxy: FaultyNetwork = {
     url: url.href,
     tap: () => 'pass',
     delay: { request: 0, answer: 0 },
@@ -95,7 +102,7 @@ export async function startProxy(target: string): Promise<Proxy> {
 
 /** Both halves of one connection, and what waits in between. An `end` in a queue is the end of the stream. */
 class Tunnel implements Link {
-  readonly #proxy: Proxy;
+  readonly #proxy: FaultyNetwork;
   readonly #client: Socket;
   readonly #connect: () => Socket;
   readonly #gone: () => void;
@@ -104,7 +111,7 @@ class Tunnel implements Link {
   #frozen = true;
   #request = '';
 
-  constructor(proxy: Proxy, client: Socket, connectToServer: () => Socket, gone: () => void) {
+  constructor(proxy: FaultyNetwork, client: Socket, connectToServer: () => Socket, gone: () => void) {
     this.#proxy = proxy;
     this.#client = client;
     this.#connect = connectToServer;
@@ -114,6 +121,10 @@ class Tunnel implements Link {
 
   about(name: string): boolean {
     return this.#request.includes(name);
+  }
+
+  get port(): number | undefined {
+    return this.#server?.localPort;
   }
 
   freeze(): void {
@@ -151,7 +162,10 @@ class Tunnel implements Link {
     if (direction === 'request') this.#request = bytes.toString('latin1');
     const about = (name: string): boolean => this.about(name);
     const verdict = this.#proxy.tap({ link: this, direction, bytes, about });
-    if (verdict === 'cut') return this.cut();
+    if (verdict === 'cut') {
+      this.cut();
+      return;
+    }
     if (verdict === 'freeze') this.freeze();
     const delay = this.#proxy.delay[direction];
     if (delay === 0) this.#send(direction, bytes);

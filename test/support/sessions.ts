@@ -1,4 +1,5 @@
 import type { TestDatabase } from './database.ts';
+import type { Link } from './proxy.ts';
 import { until } from './until.ts';
 
 export interface Session {
@@ -15,5 +16,13 @@ export function blockedIn(database: TestDatabase, statement: string, count = 1):
       [statement],
     );
     return sessions.length >= count && sessions;
+  });
+}
+
+/** Waits until the server has ended the session of this connection through a proxy, and with it what it ran. */
+export async function sessionEnded(database: TestDatabase, { port }: Link): Promise<void> {
+  await until(`the session of port ${port} has ended`, async () => {
+    const sessions = await database.query('select from pg_stat_activity where client_port = $1', [port]);
+    return sessions.length === 0;
   });
 }

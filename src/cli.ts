@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addMigrate } from './cli/migrate.ts';
+import { addRollback } from './cli/rollback.ts';
+import { addStatus } from './cli/status.ts';
+import { ArgumentError } from './core/errors.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+const program = new Command('fencepost')
+  .description('Locks, leases and fencing tokens kept by Postgres.')
+  .version(version)
+  .showHelpAfterError('(--help shows what there is)')
+  .exitOverride();
+for (const add of [addMigrate, addRollback, addStatus]) add(program);
+for (const command of [program, ...program.commands]) {
+  command.addHelpText('after', '\nExit codes: 0 done, 1 failed or declined, 2 wrong arguments.');
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** Says what went wrong, unless that was said already, and answers the exit code. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const text = error instanceof Error ? error.message : String(error);
+  // The library speaks of options; here they are flags.
+  console.error(`error: ${text.replace(/^options\./, '--')}`);
+  return error instanceof ArgumentError ? 2 : 1;
+}

@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Fencepost, type Lease } from 'fencepost';
+import { afterAll, expect, test } from 'vitest';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { plant } from '../support/plant.ts';
+import { blockedIn } from '../support/sessions.ts';
+import { openPg } from '../support/transactions.ts';
+
+const ttl = 800;
+const database = await createDatabase();
+afterAll(() => database[Symbol.asyncDispose]());
+
+/** How much of the ttl is left on the server, by one look at its clock. */
+async function leftOf(lease: Lease): Promise<number> {
+  const [row] = await database.query<{ left: number }>(
+    `select (extract(epoch from coalesce(l.expires_at, h.expires_at) - clock_timestamp()) * 1000)::float8 as left
+     from fencepost.lease l left join fencepost.holder h on h.id = l.holder_id where l.name = $1 and l.token = $2`,
+    [lease.name, String(lease.token)],
+  );
+  return (row?.left ?? 0) / ttl;
+}
+
+/** Keeps what the statement locks for one and a half ttl, the time that is the subject here. */
+async function block(statement: string): Promise<{ ended: Promise<void> }> {
+  const { run, commit } = await openPg(database.pool, 'read committed');
+  await run(statement);
+  return { ended: delay(1.5 * ttl).then(async () => void (await commit())) };
+}
+
+test.each([{ renew: true }, { renew: false }])(
+  'a lease whose row was locked for 1.5 ttl comes back with nine tenths of it (renew: $renew)',
+  async ({ renew }) => {
+    await using fencepost = new Fencepost({ connection: database.url });
+    const key = `locked ${renew}`;
+    await (await fencepost.leases.acquire(key, { ttl, renew })).release();
+    const { ended } = await block(`select from fencepost.lease where name = '${key}' for update`);
+    await using lease = await fencepost.leases.acquire(key, { ttl, renew, wait: '10s' });
+    expect(await leftOf(lease)).toBeGreaterThan(0.9);
+    expect(lease.state).toBe('held');
+    await ended;
+  },
+);
+
+test.each([{ renew: true }, { renew: false }])(
+  'a lease whose row was being inserted for 1.5 ttl comes back with nine tenths of it (renew: $renew)',
+  async ({ renew }) => {
+    await using fencepost = new Fencepost({ connection: database.url });
+    const key = `inserted ${renew}`;
+    const { ended } = await block(`insert into fencepost.lease (tenant, name) values ('', '${key}')`);
+    await using lease = await fencepost.leases.acquire(key, { ttl, renew, wait: '10s' });
+    expect(await leftOf(lease)).toBeGreaterThan(0.9);
+    expect(lease.state).toBe('held');
+    await ended;
+  },
+);
+
+test.each([{ renew: true }, { renew: false }])(
+  'a lease whose holder was locked for 1.5 ttl comes back under another with nine tenths of it (renew: $renew)',
+  async ({ renew }) => {
+    await using fencepost = new Fencepost({ connection: database.url });
+    const before = await fencepost.leases.acquire(`before ${renew}`, { ttl });
+    const { ended } = await block(
+      `select from fencepost.holder where id = (select holder_id from fencepost.lease where name = 'before ${renew}') for update`,
+    );
+    await using lease = await fencepost.leases.acquire(`holder ${renew}`, { ttl, renew, wait: '10s' });
+    expect(await leftOf(lease)).toBeGreaterThan(0.9);
+    expect([before.state, lease.state]).toEqual(['lost', 'held']);
+    await ended;
+  },
+);
+
+test('a lease is not lost while acquires and renewals of the same process wait for rows that others have locked', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using lease = await fencepost.leases.acquire('heartbeat', { ttl });
+  await using fixed = await fencepost.leases.acquire('renewed', { ttl: '30s', renew: false });
+  const { ended } = await block(`
+    insert into fencepost.lease (tenant, name) values ('', 'stuck 1'), ('', 'stuck 2');
+    select from fencepost.lease where name = 'renewed' for update`);
+  // Two connections for batches: both are stuck, and what comes then has to wait for them.
+  const stuck = [
+    fencepost.leases.tryAcquire('stuck 1', { ttl }),
+    delay(20).then(() => fencepost.leases.tryAcquire('stuck 2', { ttl })),
+    delay(40).then(() => fixed.renew()),
+  ];
+  await blockedIn(database, 'fencepost', 2);
+  await ended;
+  expect(lease.state).toBe('held');
+  await Promise.all(stuck);
+  lease.assertHeld();
+});
+
+/** One of our functions, called while its row is locked for half a ttl; what is left of the ttl right afterwards. */
+async function leftAfterWaiting(at: TestDatabase, name: string, row: string, call: string): Promise<number> {
+  const { run, commit } = await openPg(at.pool, 'read committed');
+  await run(row);
+  const called = at.query(call);
+  called.catch(() => {});
+  await blockedIn(at, name);
+  await delay(ttl / 2);
+  await commit();
+  await called;
+  const [answer] = await at.query<{ left: number }>(
+    `select (extract(epoch from coalesce(l.expires_at, h.expires_at) - clock_timestamp()) * 1000)::float8 as left
+     from fencepost.holder h left join fencepost.lease l on l.name = 'a' and l.holder_id = h.id`,
+  );
+  return (answer?.left ?? 0) / ttl;
+}
+
+async function open(at: TestDatabase): Promise<string> {
+  const [row] = await at.query<{ id: string }>(
+    `select fencepost.holder_open('${ttl} milliseconds', '') as id`,
+  );
+  return row?.id ?? '';
+}
+
+const waits: Record<string, (at: TestDatabase) => Promise<number>> = {
+  async holder_beat(at) {
+    const holder = await open(at);
+    const row = `select from fencepost.holder where id = '${holder}' for update`;
+    return leftAfterWaiting(at, 'holder_beat', row, `select fencepost.holder_beat('${holder}')`);
+  },
+  async lease_acquire(at) {
+    const holder = await open(at);
+    await at.query(`update fencepost.holder set expires_at = expires_at + interval '1 minute'`);
+    const row = `insert into fencepost.lease (tenant, name) values ('', 'a')`;
+    const call = `select * from fencepost.lease_acquire(
+      '${holder}', 0, '${ttl} milliseconds', '{""}', '{a}', '{${randomUUID()}}')`;
+    return leftAfterWaiting(at, 'lease_acquire', row, call);
+  },
+  async lease_renew(at) {
+    const holder = await open(at);
+    await at.query(`select * from fencepost.lease_acquire(
+      '${holder}', 0, '${ttl} milliseconds', '{""}', '{a}', '{${randomUUID()}}')`);
+    const row = `select from fencepost.lease where name = 'a' for update`;
+    const call = `select fencepost.lease_renew('${holder}', '${ttl} milliseconds', '{""}', '{a}', '{0}',
+      array[(select token from fencepost.lease where name = 'a')])`;
+    return leftAfterWaiting(at, 'lease_renew', row, call);
+  },
+};
+
+test.each([
+  { name: 'holder_beat', from: 'v_now + v_holder.ttl', to: 'now() + v_holder.ttl' },
+  { name: 'lease_acquire', from: 'expires_at = v_now + p_term', to: 'expires_at = now() + p_term' },
+  { name: 'lease_renew', from: 'set expires_at = v_now + p_term', to: 'set expires_at = now() + p_term' },
+])('$name counts from when it has the row, and the test would find it if not', async ({ name, from, to }) => {
+  await using sound = await createDatabase();
+  expect(await waits[name]?.(sound)).toBeGreaterThan(0.9);
+  await using planted = await createDatabase();
+  await plant(planted.query, name, [from, to]);
+  expect(await waits[name]?.(planted)).toBeLessThan(0.6);
+});
+
+test('a heartbeat that waited for its row past the expiry finds the holder dead', async () => {
+  await using own = await createDatabase();
+  const holder = await open(own);
+  const { run, commit } = await openPg(own.pool, 'read committed');
+  await run(`select from fencepost.holder where id = '${holder}' for update`);
+  const beat = own.query(`select fencepost.holder_beat('${holder}') as alive`);
+  await delay(1.1 * ttl);
+  await commit();
+  expect(await beat).toEqual([{ alive: false }]);
+});

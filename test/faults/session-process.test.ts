@@ -1,0 +1,86 @@
+import { Fencepost } from 'fencepost';
+import { expect, test } from 'vitest';
+import { advisoryLocks, queued } from '../support/advisory.ts';
+import { createDatabase } from '../support/database.ts';
+import { type Report, startLockProcess } from '../support/lock-process.ts';
+
+const key = 'a';
+const ttl = 2_000;
+
+test('a process that is killed while it holds frees its lock for who waits', async () => {
+  await using database = await createDatabase({ template: false });
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using holder = startLockProcess({ connection: database.url, key, ttl: 30_000 });
+  await holder.next();
+  expect(await holder.next<Report>()).toMatchObject({ kind: 'granted' });
+  const waiting = fencepost.advisory.acquire(key);
+  await queued(database);
+  holder.signal('SIGKILL');
+  const killed = performance.now();
+  await using lock = await waiting;
+  console.info(`freed ${(performance.now() - killed).toFixed(0)} ms after the SIGKILL of its holder`);
+  expect(lock.state).toBe('held');
+});
+
+test('a process that is killed while it waits does not stall the queue', async () => {
+  await using database = await createDatabase({ template: false });
+  await using one = new Fencepost({ connection: database.url });
+  await using next = new Fencepost({ connection: database.url });
+  const held = await one.advisory.acquire(key);
+  await using waiter = startLockProcess({ connection: database.url, key, ttl: 30_000 });
+  const [first] = await queued(database);
+  const later = next.advisory.acquire(key);
+  await queued(database, 2);
+  waiter.signal('SIGKILL');
+  await waiter.ended;
+  const killed = performance.now();
+  await held.release();
+  await using lock = await later;
+  console.info(
+    `granted to the next ${(performance.now() - killed).toFixed(0)} ms after the SIGKILL of a waiter`,
+  );
+  expect(lock.state).toBe('held');
+  expect((await advisoryLocks(database)).map(({ pid }) => pid)).not.toContain(first?.pid);
+});
+
+test('a frozen process loses its lock after the ttl, and knows it before its first step', {
+  timeout: 30_000,
+}, async () => {
+  await using database = await createDatabase({ template: false });
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using holder = startLockProcess({ connection: database.url, key, ttl });
+  await holder.next();
+  await holder.next();
+  const waiting = fencepost.advisory.acquire(key);
+  await queued(database);
+  holder.signal('SIGSTOP');
+  const stopped = performance.now();
+  await using lock = await waiting;
+  console.info(
+    `freed ${(performance.now() - stopped).toFixed(0)} ms after the SIGSTOP of its holder, ttl ${ttl} ms`,
+  );
+  // The message is there before the process wakes up: it looks before anything that came later.
+  holder.send({});
+  holder.signal('SIGCONT');
+  expect(await holder.next<Report>()).toMatchObject({ kind: 'looked', threw: 'expired', state: 'lost' });
+  lock.assertHeld();
+});
+
+test('a process that was frozen while it waited does not take an old grant for a lock', {
+  timeout: 30_000,
+}, async () => {
+  await using database = await createDatabase({ template: false });
+  await using fencepost = new Fencepost({ connection: database.url });
+  const held = await fencepost.advisory.acquire(key);
+  await using waiter = startLockProcess({ connection: database.url, key, ttl });
+  const [queuedWaiter] = await queued(database);
+  await waiter.next();
+  waiter.signal('SIGSTOP');
+  await held.release();
+  // It is granted to the frozen process, which does not answer, and freed by its idle timeout.
+  await using lock = await fencepost.advisory.acquire(key);
+  expect((await advisoryLocks(database)).map(({ pid }) => pid)).not.toContain(queuedWaiter?.pid);
+  waiter.signal('SIGCONT');
+  expect(await waiter.next<Report>()).toEqual({ kind: 'refused', code: 'DATABASE' });
+  lock.assertHeld();
+});

@@ -1,0 +1,75 @@
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+import { buildPackage, repository, run, runWith } from './built.ts';
+
+const built = await buildPackage();
+afterAll(() => built[Symbol.asyncDispose]());
+const tarball = join(built.folder, (await run(built.folder, 'npm', 'pack', '--ignore-scripts')).trim());
+
+/** What program.ts prints. */
+const output = `migrated [ '0001_foundation' ]
+seen [ { tenant: 't1', name: '["account","1"]', held: true } ]
+refused true
+`;
+
+const compilers = {
+  nodenext: { module: 'NodeNext', moduleResolution: 'NodeNext' },
+  bundler: { module: 'ESNext', moduleResolution: 'Bundler' },
+};
+
+const { devDependencies, peerDependencies } = JSON.parse(
+  await readFile(join(repository, 'package.json'), 'utf8'),
+);
+const oldest = (ranges: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(ranges).map(([name, range]) => [name, /[\d.]+/.exec(range)?.[0] ?? range]),
+  );
+
+describe.each([
+  { which: 'of this repository', versions: devDependencies },
+  { which: 'the oldest', versions: { ...devDependencies, ...oldest(peerDependencies) } },
+])('installed next to pg and kysely, $which', ({ which, versions }) => {
+  const folder = join(built.folder, which.replaceAll(' ', '-'));
+
+  beforeAll(async () => {
+    await mkdir(folder);
+    await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+    await cp(join(repository, 'test', 'package', 'program.ts'), join(folder, 'program.ts'));
+    const peers = ['pg', 'kysely', '@types/pg', '@types/node'].map((name) => `${name}@${versions[name]}`);
+    const quiet = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
+    await run(folder, 'npm', 'install', ...quiet, tarball, ...peers);
+  });
+
+  test.each(Object.entries(compilers))(
+    'a program of a user compiles with module resolution %s',
+    async (name, how) => {
+      const compilerOptions = {
+        ...how,
+        target: 'ES2022',
+        types: ['node'],
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        skipLibCheck: false,
+        outDir: name,
+      };
+      const config = join(folder, `tsconfig.${name}.json`);
+      await writeFile(config, JSON.stringify({ compilerOptions, files: ['program.ts'] }));
+      await run(folder, 'tsc', '-p', config);
+    },
+  );
+
+  test('the program runs on plain Node', async () => {
+    await using database = await createDatabase({ template: false });
+    const env = { DATABASE_URL: database.url };
+    expect(await runWith({ cwd: folder, env }, process.execPath, join('nodenext', 'program.js'))).toBe(
+      output,
+    );
+    expect(await database.query('select balance from account')).toEqual([{ balance: 7 }]);
+  });
+
+  test('the command is there', async () => {
+    expect(await run(folder, 'npx', '--no-install', 'fencepost', '--help')).toContain('fencepost');
+  });
+});

@@ -1,0 +1,38 @@
+// What a user may write, with every entry of the package. installed.test.ts compiles it against the tarball and runs it.
+import { Fencepost, type Lease, StaleTokenError } from 'fencepost';
+import type { FencepostViews } from 'fencepost/kysely';
+import { migrate } from 'fencepost/migrate';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+
+interface Tables {
+  account: { id: number; balance: number };
+}
+
+const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL ?? '' });
+const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+console.log('migrated', await migrate({ connection: pool }));
+await pool.query('create table account (id integer primary key, balance integer not null)');
+await pool.query('insert into account values (1, 0)');
+
+const fencepost = new Fencepost({ connection: pool });
+const lease: Lease = await fencepost.leases.acquire({ tenant: 't1', name: ['account', 1] }, { ttl: '5s' });
+await db.transaction().execute(async (trx) => {
+  await lease.guard(trx);
+  await trx.updateTable('account').set({ balance: 7 }).where('id', '=', 1).execute();
+});
+const client = await pool.connect();
+await client.query('begin');
+await lease.guard(client);
+await client.query('commit');
+client.release();
+const views = db.withTables<FencepostViews>();
+console.log('seen', await views.selectFrom('fencepost.leases').select(['tenant', 'name', 'held']).execute());
+await lease.release();
+const refused = await db
+  .transaction()
+  .execute((trx) => lease.guard(trx))
+  .catch((error: unknown) => error);
+console.log('refused', refused instanceof StaleTokenError);
+await fencepost.close();
+await db.destroy();

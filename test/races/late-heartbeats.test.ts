@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+import { plant } from '../support/plant.ts';
+import type { Findings } from '../support/script.ts';
+import { raceHeartbeats } from './late-heartbeats.ts';
+
+const few = { rounds: 800, clients: 16, resources: 4, ttl: 60 };
+
+test('a holder whose heartbeat comes late stays dead, and nobody believes in a lease that another was granted', async () => {
+  await using database = await createDatabase();
+  const { figures, violations } = await raceHeartbeats(database.url, few);
+  expect(violations).toEqual([]);
+  expect(Number(figures['holders lost'])).toBeGreaterThan(100);
+  expect(Number(figures.takeovers)).toBeGreaterThan(100);
+});
+
+async function racePlanted(
+  ...bugs: [name: string, ...edits: [from: string, to: string][]][]
+): Promise<Findings> {
+  await using database = await createDatabase();
+  for (const [name, ...edits] of bugs) await plant(database.query, name, ...edits);
+  return await raceHeartbeats(database.url, few);
+}
+
+/** As on a disk that takes its time: the heartbeat has its row and its moment, and commits later. */
+const slowBeat: [string, string] = ['return true;', 'perform pg_sleep(0.005); return true;'];
+
+test('a heartbeat that revives an expired holder would be found', async () => {
+  const { violations } = await racePlanted([
+    'holder_beat',
+    ['v_holder.expires_at is null or v_holder.expires_at <= v_now', 'v_holder.expires_at is null'],
+  ]);
+  expect(violations.join('\n')).toContain('revived');
+});
+
+test('a takeover that reads the expiry without the lock of the holder would be found', async () => {
+  const { violations } = await racePlanted(
+    ['holder_beat', slowBeat],
+    [
+      'lease_acquire',
+      ['and expires_at <= v_now order by id', 'and false'],
+      ['where id = any (v_blockers));', 'where id = any (v_blockers) and expires_at > v_now);'],
+    ],
+  );
+  expect(violations.join('\n')).toMatch(/was granted while|believes again/);
+});
+
+test('slow heartbeats alone break nothing', async () => {
+  const { violations } = await racePlanted(['holder_beat', slowBeat]);
+  expect(violations).toEqual([]);
+});

@@ -1,0 +1,79 @@
+/** Takes one lease again and again and writes under it, until there are as many writes as wanted. */
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { Fencepost, FencepostError, type Lease } from '../../src/index.ts';
+import { argumentOfChild, tellParent } from '../support/child.ts';
+
+export interface WorkerArgument {
+  readonly url: string;
+  readonly worker: number;
+  readonly wanted: number;
+  readonly ttl: number;
+}
+
+const { url, worker, wanted, ttl } = argumentOfChild<WorkerArgument>();
+const fencepost = new Fencepost({ connection: url });
+// Its own sessions end with it: a write that was left open by a frozen process keeps others out of the lease.
+const client = new pg.Client({ connectionString: url });
+client.on('error', () => process.exit(3));
+await client.connect();
+const counts = { grants: 0, refusals: 0, lost: 0, stale: 0 };
+
+/** The lost-update trap on purpose: reads without a lock and writes what it has computed. */
+async function write(lease: Lease): Promise<number> {
+  await client.query('begin');
+  try {
+    await lease.guard(client);
+    const { rows } = await client.query<{ before: string; value: string; entered: Date }>(
+      `select (select coalesce(max(token), 0) from history) as before, value, clock_timestamp() as entered from counter`,
+    );
+    const [read] = rows;
+    const values = [lease.token, worker, read?.before, read?.entered];
+    const { rows: inserted } = await client.query<{ seq: string }>(
+      `with new_value as (update counter set value = $5)
+       insert into history (token, worker, before, entered, written) values ($1, $2, $3, $4, clock_timestamp())
+       returning seq`,
+      [...values, String(BigInt(read?.value ?? 0) + 1n)],
+    );
+    await client.query('commit');
+    return Number(inserted[0]?.seq);
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  }
+}
+
+async function writtenSoFar(): Promise<number> {
+  const { rows } = await client.query<{ seq: string }>('select coalesce(max(seq), 0) as seq from history');
+  return Number(rows[0]?.seq);
+}
+
+for (let written = 0; written < wanted; ) {
+  // Both ways to get it: waiting, and asking at once and again.
+  const lease =
+    Math.random() < 0.5
+      ? await fencepost.leases.acquire('one', { ttl, wait: '20ms' }).catch((error: FencepostError) => {
+          if (error.code === 'LOCK_TIMEOUT' || error.code === 'LOCK_LOST') return null;
+          throw error;
+        })
+      : await fencepost.leases.tryAcquire('one', { ttl });
+  if (lease === null) {
+    counts.refusals += 1;
+    if (counts.refusals % 50 === 0) written = await writtenSoFar();
+    await delay(Math.random() * 10);
+    continue;
+  }
+  counts.grants += 1;
+  try {
+    written = await write(lease);
+  } catch (error) {
+    if (!(error instanceof FencepostError) || error.code !== 'STALE_TOKEN') throw error;
+    counts.stale += 1;
+  }
+  if (lease.state === 'lost') counts.lost += 1;
+  await lease.release();
+}
+await client.end();
+await fencepost.close();
+tellParent(counts);
+process.disconnect();

@@ -1,0 +1,87 @@
+import { execFile } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { migrate } from '../../src/migrate.ts';
+import { findBuild } from '../servers/build.ts';
+import { startEmbedded } from '../servers/embedded.ts';
+import type { ServerOptions } from '../servers/supervise.ts';
+
+const run = promisify(execFile);
+
+/** A server of one test, that the test may crash, stop and turn into a standby. */
+export interface OwnServer extends AsyncDisposable {
+  readonly url: string;
+  /** Statements go on a connection of their own, so that it does not matter what happened to the one before. */
+  query<Row extends pg.QueryResultRow = pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
+  /** Kills one backend: the server throws away its shared memory, ends every session and recovers from its WAL. */
+  crash(): Promise<void>;
+  /** Stops it, gently or not, and starts it again. */
+  restart(mode: 'fast' | 'immediate'): Promise<void>;
+  /** Starts it again as a standby that nobody feeds. */
+  becomeStandby(): Promise<void>;
+}
+
+export async function startOwnServer(options: ServerOptions = {}): Promise<OwnServer> {
+  const server = await startEmbedded({
+    version: Number(process.env.FENCEPOST_TEST_VERSION || 18),
+    ...options,
+  });
+  await migrate({ connection: server.url });
+  const [row] = await query<{ data: string }>(server.url, `select current_setting('data_directory') as data`);
+  const data = row?.data ?? '';
+  const { uid, gid } = statSync(data);
+  const build = await findBuild(options.version);
+  const pgCtl = join(dirname(build.postgres), 'pg_ctl');
+  let restarted = false;
+
+  const control = async (...args: string[]): Promise<void> => {
+    const identity = process.getuid?.() === 0 ? { uid, gid } : {};
+    await run(pgCtl, ['-D', data, '-s', '-w', ...args], { ...identity, cwd: dirname(data) });
+  };
+  // It writes to a file: nobody reads the pipe of the process that started it first.
+  const restart = async (mode: string): Promise<void> => {
+    restarted = true;
+    await control('-m', mode, '-l', join(data, 'restarted.log'), 'restart');
+  };
+  return {
+    url: server.url,
+    query: (text, values) => query(server.url, text, values),
+    async crash() {
+      const client = new pg.Client({ connectionString: server.url });
+      client.on('error', () => {});
+      await client.connect();
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      const ended = new Promise((resolve) => client.once('end', resolve));
+      process.kill(rows[0]?.pid ?? 0, 'SIGKILL');
+      await ended;
+    },
+    restart,
+    async becomeStandby() {
+      await writeFile(join(data, 'standby.signal'), '');
+      await restart('fast');
+    },
+    async [Symbol.asyncDispose]() {
+      // The process that was started first looks after the first server only.
+      if (restarted) await control('-m', 'immediate', 'stop');
+      await server.stop();
+    },
+  };
+}
+
+async function query<Row extends pg.QueryResultRow>(
+  url: string,
+  text: string,
+  values?: unknown[],
+): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return (await client.query<Row>(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,41 @@
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { migrate } from '../../src/migrate.ts';
+import { startEmbedded } from '../servers/embedded.ts';
+
+/** What a race found: figures to print, and what must not have happened. */
+export interface Findings {
+  readonly figures: Readonly<Record<string, number | string>>;
+  /** Empty when the promise held. */
+  readonly violations: readonly string[];
+}
+
+/**
+ * Makes a race runnable by `node`, in its long version, against a server of its own with a disk that is waited for:
+ * prints what it found and exits with 1 when a promise was broken. Numbers can be given as `--name=value`.
+ */
+export async function script<Numbers extends Record<string, number>>(
+  { url }: ImportMeta,
+  defaults: Numbers,
+  run: (serverUrl: string, numbers: Numbers) => Promise<Findings>,
+): Promise<void> {
+  if (process.argv[1] !== fileURLToPath(url)) return;
+  const names = Object.keys(defaults);
+  const { values } = parseArgs({
+    options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])),
+  });
+  const given = Object.entries(values).map(([name, value]) => [name, Number(value)]);
+  const numbers = { ...defaults, ...Object.fromEntries(given) } as Numbers;
+  await using server = await startEmbedded();
+  await migrate({ connection: server.url });
+  console.log(`${server.description}; ${JSON.stringify(numbers)}`);
+  const started = performance.now();
+  const { figures, violations } = await run(server.url, numbers);
+  const seconds = (performance.now() - started) / 1_000;
+  for (const [name, value] of Object.entries({ ...figures, seconds: seconds.toFixed(1) })) {
+    console.log(`${name.padEnd(28)} ${value}`);
+  }
+  for (const violation of violations.slice(0, 20)) console.log(`VIOLATION: ${violation}`);
+  console.log(violations.length === 0 ? 'held' : `${violations.length} violations`);
+  process.exitCode = violations.length === 0 ? 0 : 1;
+}
