@@ -3,7 +3,7 @@
 -- p_term null: the leases live as long as the holder. Otherwise each gets a fixed expiry of its own, and the holder
 -- only has to live now. Asked again with the same nonce, a lease that was granted is answered with the same token.
 -- granted and tokens go together; so do held and held_for (milliseconds until the present holder expires unless it
--- is renewed). Both count from 1 in the order of the arguments. What stands in neither is being changed right now.
+-- is renewed; 0 or less, or null: it has expired, and something else keeps the lease). Both count from 1 in the order of the arguments. What stands in neither is being changed right now.
 create or replace function lease_acquire(
   p_holder uuid, p_epoch integer, p_term interval, p_tenants text[], p_names text[], p_nonces uuid[],
   out granted integer[], out tokens bigint[], out held integer[], out held_for integer[])
@@ -99,8 +99,7 @@ begin
       select a.ord::integer, l.token, l.tenant is null as missing,
              coalesce(l.holder_id = p_holder and l.nonce = a.nonce, false) as mine,
              l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) as theirs,
-             greatest(0, ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000))::integer
-               as left_ms
+             ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000)::integer as left_ms
       from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
       left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       left join holder h on h.id = l.holder_id and l.expires_at is null

@@ -13,7 +13,11 @@ export function hashesOf(keys: readonly Key[], namespace: string): bigint[] {
   return [...new Set(hashes)].sort((a, b) => (a < b ? -1 : 1));
 }
 
+const mostShown = 5;
+
 /** What an error calls them. */
 export function textOf(keys: readonly Key[]): string {
-  return keys.map((key) => keyText('key', key)).join(', ');
+  const shown = keys.slice(0, mostShown).map((key) => keyText('key', key));
+  const hidden = keys.length - shown.length;
+  return hidden > 0 ? `${shown.join(', ')} and ${hidden} more` : shown.join(', ');
 }

@@ -59,9 +59,16 @@ export class Holder implements LeaseTenure {
   }
 
   static async open(context: HolderContext, ttl: number): Promise<Holder> {
-    const sent = context.clock.now();
-    const [row] = await context.link.query(openHolder(context.schema, ttl, context.application));
-    return new Holder(context, row?.answer ?? '', ttl, sent);
+    for (let tries = 1; ; tries += 1) {
+      const sent = context.clock.now();
+      try {
+        const [row] = await context.link.query(openHolder(context.schema, ttl, context.application));
+        return new Holder(context, row?.answer ?? '', ttl, sent);
+      } catch (error) {
+        // A heartbeat of another holder may have given the connection up. One holder too many just expires.
+        if (!(error instanceof DatabaseError && error.inDoubt) || tries === 2) throw error;
+      }
+    }
   }
 
   get holder(): this {

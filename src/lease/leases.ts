@@ -51,7 +51,7 @@ export class Leases {
    * Waits until the lease is free and takes it. Across processes it is granted in no particular order.
    *
    * @throws LockTimeoutError when `wait` has run out, the signal's reason when it aborts, DatabaseError when the
-   * database cannot be asked, SchemaError when it has not been migrated, ArgumentError for wrong arguments
+   * database cannot be asked, LockLostError when the answer came later than the ttl, SchemaError when it has not been migrated, ArgumentError for wrong arguments
    *
    * @example
    * await using lease = await fencepost.leases.acquire({ tenant: 't1', name: 'billing-sync' }, { ttl: '30s' });

@@ -33,7 +33,10 @@ export async function untilGranted(
     if (outcome === undefined || !('heldFor' in outcome)) return outcome;
     if (left() <= 0) return undefined;
     // Half of it at random, so that waiters do not come in step; and look again when the holder may have expired.
-    const delay = Math.min(poll * (0.5 + Math.random() / 2), outcome.heldFor ?? Infinity, left());
+    // When it has expired and the lease is not free all the same, something else is in the way, such as a guard.
+    const { heldFor = 0 } = outcome;
+    const expiry = heldFor > 0 ? heldFor : Infinity;
+    const delay = Math.min(poll * (0.5 + Math.random() / 2), expiry, left());
     await pause(clock, Math.max(1, delay), signal);
   }
 }

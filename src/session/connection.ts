@@ -49,8 +49,8 @@ export class Connection implements AsyncDisposable {
     limit?: number,
   ): Promise<Connection> {
     const config = clientConfig(source);
-    const patience = Math.min(limit ?? Infinity, config.connectionTimeoutMillis ?? Infinity);
-    const client = new pg.Client(config);
+    const patience = Math.round(Math.min(limit ?? Infinity, config.connectionTimeoutMillis ?? Infinity));
+    const client = newClient(config);
     // Without a listener a lost connection ends the process; what was lost shows in the statement under way.
     let loss: Error | undefined;
     client.on('error', (error) => {
@@ -88,7 +88,12 @@ export class Connection implements AsyncDisposable {
   async query(statement: Statement, limit = answerLimit): Promise<Row[]> {
     if (this.#loss !== undefined) throw lostBefore(this.#loss);
     const { name, text, values } = statement;
-    const cancel = this.#clock.after(limit, () => this.#lose(new Error(`no answer within ${limit} ms`)));
+    let answered = false;
+    const giveUp = (): void => {
+      if (!answered) this.#lose(new Error(`no answer within ${Math.round(limit)} ms`));
+    };
+    // After a pause of the process the timer runs before the answer that has long been there is read: that comes first.
+    const cancel = this.#clock.after(limit, () => setImmediate(giveUp));
     try {
       // Behind a pooler the next statement may run on another server connection, which has not prepared it.
       const query = this.pooled ? { text, values: [...values] } : { name, text, values: [...values] };
@@ -98,6 +103,7 @@ export class Connection implements AsyncDisposable {
       this.#lose(error instanceof Error ? error : new Error(String(error)));
       throw lostDuring(name, this.#loss ?? error);
     } finally {
+      answered = true;
       cancel();
     }
   }
@@ -125,6 +131,16 @@ export class Connection implements AsyncDisposable {
   }
 }
 
+function newClient(config: pg.ClientConfig): pg.Client {
+  try {
+    return new pg.Client(config);
+  } catch (cause) {
+    // Not what was given: it may have a password in it.
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new ArgumentError('options.connection', 'what pg can read', `something else (${text})`);
+  }
+}
+
 /** Ends the connection without a word: it may be one on which no word arrives. */
 function hangUp(client: pg.Client): void {
   (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
@@ -137,7 +153,7 @@ export async function withClient<T>(
   source: ConnectionSource,
   work: (client: PlainClient) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client(clientConfig(source));
+  const client = newClient(clientConfig(source));
   client.on('error', () => {});
   try {
     await client.connect();

@@ -145,7 +145,7 @@ export class LockConnection implements Tenure {
 
   /** Ends when the session does not have the locks any more, and be it because it was closed. */
   async unlock(set: LockSet): Promise<void> {
-    await this.#commands.submit(this.#unlocks, set).catch(() => this.close());
+    await this.#commands.submit(this.#unlocks, set).catch(() => this.#giveUp());
     this.#shared.delete(set);
   }
 
@@ -163,7 +163,7 @@ export class LockConnection implements Tenure {
       this.#has(set);
       return true;
     } catch (error) {
-      if (!this.lost) await this.#ask(unlockAll).catch(() => this.close());
+      if (!this.lost) await this.#ask(unlockAll).catch(() => this.#giveUp());
       if (hasState(error, lockNotAvailable)) return false;
       throw error;
     } finally {
@@ -208,8 +208,13 @@ export class LockConnection implements Tenure {
   async #undo(sets: readonly LockSet[]): Promise<void> {
     const had = new Set([...this.#shared].flatMap(({ hashes }) => hashes));
     const unclear = sets.some(({ shared, hashes }) => shared && hashes.some((hash) => had.has(hash)));
-    if (unclear) await this.close();
-    else if (!this.lost) await this.#ask(unlock(sets)).catch(() => this.close());
+    if (unclear) await this.#giveUp();
+    else if (!this.lost) await this.#ask(unlock(sets)).catch(() => this.#giveUp());
+  }
+
+  /** With the session goes all that is held on it. */
+  async #giveUp(): Promise<void> {
+    if (!this.lost) await this.close();
   }
 
   /** Granted, unless the session was lost before the answer came. */
