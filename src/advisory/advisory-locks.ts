@@ -16,7 +16,7 @@ import { databaseFailure } from '../core/sqlstate.ts';
 import { closedError } from '../session/database.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
-import { fenceToken, type LockSet } from '../sql/session-lock.ts';
+import { fenceToken } from '../sql/session-lock.ts';
 import { AdvisoryLock, type LockKeeper } from './advisory-lock.ts';
 import { checkRoom, checkWanted, grant } from './granting.ts';
 import { hashesOf, textOf } from './keys.ts';
@@ -62,7 +62,7 @@ const closeLimit = 5_000;
  * The downsides: no fencing, so a process that was cut off may go on writing after it lost the lock; and they need
  * connections straight to the server, or through a pooler in session mode.
  */
-export class AdvisoryLocks implements LockKeeper {
+export class AdvisoryLocks {
   readonly #context: AdvisoryContext;
   readonly #turns: Turns;
   /** What is held, with the way to let the next caller of this process have its turn. */
@@ -70,6 +70,14 @@ export class AdvisoryLocks implements LockKeeper {
   /** The keys of the calls that wait or hold. */
   readonly #asked = new Set<readonly Key[]>();
   readonly #closing = new AbortController();
+  readonly #keeper: LockKeeper = {
+    giveBack: (connection, set) => this.#context.connections.unlock(connection, set),
+    ended: (lock) => {
+      const leave = this.#held.get(lock);
+      this.#held.delete(lock);
+      leave?.();
+    },
+  };
   #lastLeft = (): void => {};
 
   /** @internal */
@@ -148,18 +156,6 @@ export class AdvisoryLocks implements LockKeeper {
   }
 
   /** @internal */
-  giveBack(connection: LockConnection, set: LockSet): Promise<void> {
-    return this.#context.connections.unlock(connection, set);
-  }
-
-  /** @internal */
-  ended(lock: AdvisoryLock): void {
-    const leave = this.#held.get(lock);
-    this.#held.delete(lock);
-    leave?.();
-  }
-
-  /** @internal */
   async close(): Promise<void> {
     const { clock, connections } = this.#context;
     const reason = closedError();
@@ -226,7 +222,7 @@ export class AdvisoryLocks implements LockKeeper {
       const token = fence ? await drawToken(connection, schema) : undefined;
       // The grant may have been on its way when the call was ended.
       checkWanted(allowance);
-      const lock = new AdvisoryLock(this, connection, textOf(keys), set, token);
+      const lock = new AdvisoryLock(this.#keeper, connection, textOf(keys), set, token);
       this.#held.set(lock, leave);
       return lock;
     } catch (error) {
