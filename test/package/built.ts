@@ -19,15 +19,18 @@ export interface BuiltPackage extends AsyncDisposable {
  */
 export async function buildPackage(...flags: string[]): Promise<BuiltPackage> {
   const folder = await mkdtemp(join(tmpdir(), 'fencepost-package-'));
-  for (const name of [...sources, ...settings]) {
-    await cp(join(repository, name), join(folder, name), { recursive: true });
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    for (const name of [...sources, ...settings]) {
+      await cp(join(repository, name), join(folder, name), { recursive: true });
+    }
+    await symlink(join(repository, 'node_modules'), join(folder, 'node_modules'));
+    await run(folder, 'tsc', '-p', 'tsconfig.build.json', ...flags);
+  } catch (error) {
+    await remove();
+    throw error;
   }
-  await symlink(join(repository, 'node_modules'), join(folder, 'node_modules'));
-  await run(folder, 'tsc', '-p', 'tsconfig.build.json', ...flags);
-  return {
-    folder,
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
-  };
+  return { folder, [Symbol.asyncDispose]: remove };
 }
 
 /** Runs a program of ours or of npm, and gives what it printed; a failure shows all of that. */

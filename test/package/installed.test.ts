@@ -1,8 +1,11 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { buildPackage, repository, run, runWith } from './built.ts';
+
+// Whole compilers and installers run here, on whatever else the machine has to do.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const built = await buildPackage();
 afterAll(() => built[Symbol.asyncDispose]());
@@ -19,9 +22,10 @@ const compilers = {
   bundler: { module: 'ESNext', moduleResolution: 'Bundler' },
 };
 
-const { devDependencies, peerDependencies } = JSON.parse(
+const { devDependencies, exports, peerDependencies } = JSON.parse(
   await readFile(join(repository, 'package.json'), 'utf8'),
 );
+const withType = (entry: string): string => (entry.endsWith('.json') ? ` with { type: 'json' }` : '');
 const oldest = (ranges: Record<string, string>): Record<string, string> =>
   Object.fromEntries(
     Object.entries(ranges).map(([name, range]) => [name, /[\d.]+/.exec(range)?.[0] ?? range]),
@@ -67,6 +71,13 @@ describe.each([
       output,
     );
     expect(await database.query('select balance from account')).toEqual([{ balance: 7 }]);
+  });
+
+  test('every entry loads', async () => {
+    const entries = Object.keys(exports).map(
+      (entry) => `import '${join('fencepost', entry)}'${withType(entry)};`,
+    );
+    await run(folder, process.execPath, '--input-type=module', '-e', entries.join('\n'));
   });
 
   test('the command is there', async () => {

@@ -2,8 +2,11 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { type Message, publint } from 'publint';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { buildPackage, run } from './built.ts';
+
+// Whole compilers and installers run here, on whatever else the machine has to do.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const built = await buildPackage();
 afterAll(() => built[Symbol.asyncDispose]());

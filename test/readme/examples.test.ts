@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { buildPackage, run, runWith } from '../package/built.ts';
 import { createDatabase } from '../support/database.ts';
 import { readBlocks } from './blocks.ts';
@@ -10,6 +10,9 @@ const blocks = readBlocks();
 const examples = blocks
   .map((block, index) => ({ ...block, next: blocks[index + 1] }))
   .filter(({ language }) => ['ts', 'typescript', 'js', 'javascript'].includes(language));
+
+// Whole compilers and installers run here, on whatever else the machine has to do.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const built = await buildPackage();
 afterAll(() => built[Symbol.asyncDispose]());
