@@ -337,7 +337,8 @@ begin
       select a.ord::integer, l.token, l.tenant is null as missing,
              coalesce(l.holder_id = p_holder and l.nonce = a.nonce, false) as mine,
              l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) as theirs,
-             ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000)::integer as left_ms
+             least(ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000), 2147483647)::integer
+               as left_ms
       from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
       left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       left join holder h on h.id = l.holder_id and l.expires_at is null

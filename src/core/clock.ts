@@ -21,7 +21,8 @@ const longestTimer = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: () => ({ monotonic: performance.now(), wall: Date.now() }),
   after(milliseconds, callback) {
-    const timer = setTimeout(callback, Math.min(milliseconds, longestTimer)).unref();
+    // Node counts whole milliseconds of a clock that it reads now and then: its timers come up to one too early.
+    const timer = setTimeout(callback, Math.min(Math.ceil(milliseconds) + 1, longestTimer)).unref();
     return () => clearTimeout(timer);
   },
 };

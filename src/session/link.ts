@@ -32,9 +32,9 @@ export class Link {
     const present = this.#session;
     const coming = present?.catch(() => undefined) ?? Promise.resolve(undefined);
     const session = await (limit === Infinity ? coming : within(this.#clock, limit, coming));
-    if (session !== undefined && !session.lost) return session;
-    // Another caller has begun anew while this one waited.
+    // Another caller may have begun anew while this one waited.
     if (this.#session !== present) return this.session(limit);
+    if (session !== undefined && !session.lost) return session;
     const opening = this.#open(limit === Infinity ? undefined : limit);
     this.#session = opening;
     // Whoever had more patience may still wait for the old one; if it comes after all, nobody will use it.
