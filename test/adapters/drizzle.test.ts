@@ -1,9 +1,9 @@
 import { sql } from 'drizzle-orm';
 import { drizzle as nodePostgres } from 'drizzle-orm/node-postgres';
 import { drizzle as postgresJs } from 'drizzle-orm/postgres-js';
+import { fromDrizzle } from 'fencepost/adapters';
 import pg from 'pg';
 import postgres from 'postgres';
-import { fromDrizzle } from '../../src/adapters.ts';
 import { transactionLockRules } from '../contract/transaction-lock-rules.ts';
 import { heldOpen } from './held-open.ts';
 
@@ -17,6 +17,7 @@ await transactionLockRules('a transaction of Drizzle on node-postgres', ({ url }
         (tx) => fromDrizzle(tx, sql),
         (tx, statement) => tx.execute(sql.raw(statement)),
       ),
+    outside: fromDrizzle(db as never, sql),
     [Symbol.asyncDispose]: () => pool.end(),
   };
 });
@@ -31,6 +32,7 @@ await transactionLockRules('a transaction of Drizzle on postgres-js', ({ url }) 
         (tx) => fromDrizzle(tx, sql),
         (tx, statement) => tx.execute(sql.raw(statement)),
       ),
+    outside: fromDrizzle(db as never, sql),
     [Symbol.asyncDispose]: () => client.end(),
   };
 });

@@ -1,5 +1,5 @@
+import { fromKnex } from 'fencepost/adapters';
 import knex, { type Knex } from 'knex';
-import { fromKnex } from '../../src/adapters.ts';
 import { transactionLockRules } from '../contract/transaction-lock-rules.ts';
 import { heldOpen } from './held-open.ts';
 
@@ -12,6 +12,7 @@ await transactionLockRules('a transaction of Knex', ({ url }) => {
         fromKnex,
         (trx, statement) => trx.raw(statement),
       ),
+    outside: fromKnex(db as unknown as Knex.Transaction),
     [Symbol.asyncDispose]: () => db.destroy(),
   };
 });

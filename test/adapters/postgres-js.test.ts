@@ -1,5 +1,5 @@
+import { fromPostgresJs } from 'fencepost/adapters';
 import postgres from 'postgres';
-import { fromPostgresJs } from '../../src/adapters.ts';
 import { transactionLockRules } from '../contract/transaction-lock-rules.ts';
 import { heldOpen } from './held-open.ts';
 
@@ -12,6 +12,7 @@ await transactionLockRules('a transaction of postgres.js', ({ url }) => {
         fromPostgresJs,
         (trx, statement) => trx.unsafe(statement),
       ),
+    outside: fromPostgresJs(sql as unknown as postgres.TransactionSql),
     [Symbol.asyncDispose]: () => sql.end(),
   };
 });

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { PrismaPg } from '@prisma/adapter-pg';
-import type { PrismaTransaction } from '../../src/adapters.ts';
+import type { PrismaTransaction } from 'fencepost/adapters';
 
 const run = promisify(execFile);
 const folder = new URL('../../.cache/prisma/', import.meta.url);

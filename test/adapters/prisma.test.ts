@@ -1,4 +1,4 @@
-import { fromPrisma, type PrismaTransaction } from '../../src/adapters.ts';
+import { fromPrisma, type PrismaTransaction } from 'fencepost/adapters';
 import { transactionLockRules } from '../contract/transaction-lock-rules.ts';
 import { heldOpen } from './held-open.ts';
 import { connectPrisma } from './prisma-client.ts';

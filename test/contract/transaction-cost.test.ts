@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { keyHash } from '../../src/core/key.ts';
 import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';
-import { connect, heldKeys } from '../support/clients.ts';
+import { connect, failure, heldKeys } from '../support/clients.ts';
 import { createDatabase } from '../support/database.ts';
 
 const database = await createDatabase({ template: false });
@@ -132,6 +132,19 @@ test('a key is one number for transactions, sessions and the namespace', async (
   await client.query('rollback');
 });
 
+test('several locks are taken in the order of their numbers', async () => {
+  await using clients = await connect(database, 2);
+  const [holder, client] = clients;
+  await holder.query('begin; select pg_advisory_xact_lock(9)');
+  await client.query('begin');
+  const granted = fencepost.transaction(client).acquireAll([10n, 9n, 1n, -2n]);
+  const [waiter] = await queued(database);
+  const held = (await advisoryLocks(database)).filter((lock) => lock.granted && lock.pid === waiter?.pid);
+  expect(held.map(({ key }) => key).sort()).toEqual(['-2', '1']);
+  await holder.query('commit');
+  await granted;
+});
+
 test('the extremes of a 64-bit key exclude, and order, like any other', async () => {
   await using clients = await connect(database, 2);
   const [client, other] = clients;
@@ -156,6 +169,16 @@ test('a lock that the transaction has is granted again, and in the stronger mode
   await locks.acquire('a');
   expect(await locks.tryAcquire('a')).toBe(true);
   expect(await fencepost.transaction(other).tryAcquire('a', { mode: 'shared' })).toBe(false);
+});
+
+test('an error names a few of many keys', async () => {
+  await using clients = await connect(database, 2);
+  const [client, other] = clients;
+  await client.query('begin');
+  await other.query('begin');
+  await fencepost.transaction(client).acquire('g');
+  const refused = failure(fencepost.transaction(other).acquireAll([...'abcdefg'], { wait: 0 }));
+  expect(await refused).toMatchObject({ key: 'a, b, c, d, e and 2 more', code: 'LOCK_TIMEOUT' });
 });
 
 test('wrong arguments are refused by name', async () => {

@@ -24,7 +24,20 @@ export async function transactionLockRules(
   const database = await createDatabase();
   const library = await connect(database);
   const fencepost = new Fencepost({ connection: database.url });
+  const unfinished = new Set<OpenTransaction>();
+  const open = async (): Promise<OpenTransaction> => {
+    const tx = await library.open();
+    const own: OpenTransaction = {
+      ...tx,
+      commit: () => tx.commit().finally(() => unfinished.delete(own)),
+      rollback: () => tx.rollback().finally(() => unfinished.delete(own)),
+    };
+    unfinished.add(own);
+    return own;
+  };
   afterAll(async () => {
+    // What a failed test left open would keep the library from ending.
+    for (const tx of unfinished) await tx.rollback();
     await fencepost.close();
     await library[Symbol.asyncDispose]();
     await database[Symbol.asyncDispose]();
@@ -45,8 +58,8 @@ export async function transactionLockRules(
 
   describe(kind, () => {
     test('a lock excludes other transactions until its transaction commits', async () => {
-      const one = await library.open();
-      const other = await library.open();
+      const one = await open();
+      const other = await open();
       await locks(one).acquire('a');
       expect(await locks(other).tryAcquire('a')).toBe(false);
       expect(await locks(other).tryAcquire('b')).toBe(true);
@@ -59,8 +72,8 @@ export async function transactionLockRules(
     });
 
     test('a lock is free after its transaction was rolled back', async () => {
-      const one = await library.open();
-      const other = await library.open();
+      const one = await open();
+      const other = await open();
       expect(await locks(one).tryAcquire('a', { wait: '1s' })).toBe(true);
       await one.rollback();
       expect(await locks(other).tryAcquire('a')).toBe(true);
@@ -68,7 +81,7 @@ export async function transactionLockRules(
     });
 
     test('shared locks go together, and not with an exclusive one', async () => {
-      const [one, other, third] = [await library.open(), await library.open(), await library.open()];
+      const [one, other, third] = [await open(), await open(), await open()];
       await locks(one).acquire('a', { mode: 'shared' });
       expect(await locks(other).tryAcquire('a', { mode: 'shared' })).toBe(true);
       await locks(third).acquire('a', { mode: 'shared', wait: '5s' });
@@ -76,7 +89,7 @@ export async function transactionLockRules(
       await one.commit();
       await third.commit();
       expect(await locks(other).tryAcquire('a')).toBe(true);
-      const next = await library.open();
+      const next = await open();
       expect(await locks(next).tryAcquire('a', { mode: 'shared' })).toBe(false);
       await expect(locks(next).acquire('a', { mode: 'shared', wait: 5 })).rejects.toThrow(LockTimeoutError);
       await other.rollback();
@@ -84,9 +97,9 @@ export async function transactionLockRules(
     });
 
     test('a wait that times out leaves the transaction usable, with what it held and wrote', async () => {
-      const holder = await library.open();
+      const holder = await open();
       await locks(holder).acquire('taken');
-      const one = await library.open();
+      const one = await open();
       await one.run(`insert into note values ('before')`);
       await locks(one).acquire('mine');
       await expect(locks(one).acquire('taken', { wait: 20 })).rejects.toThrow(LockTimeoutError);
@@ -105,9 +118,9 @@ export async function transactionLockRules(
     });
 
     test('an aborted wait rejects with the reason, and leaves the server not waiting and the transaction usable', async () => {
-      const holder = await library.open();
+      const holder = await open();
       await locks(holder).acquire('taken');
-      const one = await library.open();
+      const one = await open();
       await locks(one).acquire('mine');
       const controller = new AbortController();
       const refused = locks(one).acquire('taken', { signal: controller.signal });
@@ -128,9 +141,9 @@ export async function transactionLockRules(
     });
 
     test('several locks are all taken, or none of them', async () => {
-      const holder = await library.open();
+      const holder = await open();
       await locks(holder).acquire(2n);
-      const one = await library.open();
+      const one = await open();
       await expect(locks(one).acquireAll([3n, 1n, 2n], { wait: 20 })).rejects.toThrow(LockTimeoutError);
       await expect(locks(one).acquireAll([3n, 1n, 2n], { wait: 0 })).rejects.toThrow(LockTimeoutError);
       expect(await held(one)).toBe(0);
@@ -143,8 +156,8 @@ export async function transactionLockRules(
     });
 
     test('after a deadlock both transactions are usable, and the victim is told to try again', async () => {
-      const one = await library.open();
-      const other = await library.open();
+      const one = await open();
+      const other = await open();
       await locks(one).acquire('a');
       await locks(other).acquire('b');
       const first = locks(one).acquire('b');
@@ -167,10 +180,10 @@ export async function transactionLockRules(
     });
 
     test('the settings of the transaction are what they were, whatever the outcome', async () => {
-      const holder = await library.open();
+      const holder = await open();
       await locks(holder).acquire('taken');
       for (const setting of ['set local lock_timeout = 1234', 'set lock_timeout = 4321', 'select 1']) {
-        const one = await library.open();
+        const one = await open();
         await one.run(setting);
         const settings = () =>
           rows(one, `select string_agg(name || '=' || setting, ',') as all from pg_settings`);
@@ -187,9 +200,9 @@ export async function transactionLockRules(
     });
 
     test('a savepoint of the caller is not touched, even one of the same name', async () => {
-      const holder = await library.open();
+      const holder = await open();
       await locks(holder).acquire('taken');
-      const one = await library.open();
+      const one = await open();
       await one.run(`insert into note values ('kept')`);
       await one.run('savepoint fencepost');
       await one.run(`insert into note values ('undone')`);
@@ -205,9 +218,9 @@ export async function transactionLockRules(
     });
 
     test('calls at once on one transaction do not undo each other', async () => {
-      const holder = await library.open();
+      const holder = await open();
       await locks(holder).acquire('taken');
-      const one = await library.open();
+      const one = await open();
       const own = locks(one);
       const outcomes = await Promise.all([
         own.tryAcquire('a', { wait: '5s', signal: new AbortController().signal }),
@@ -224,16 +237,27 @@ export async function transactionLockRules(
 
     test('a lease guards it: a stale token is refused, and the transaction cannot commit', async () => {
       const lease = await fencepost.leases.acquire('import');
-      const good = await library.open();
+      const good = await open();
       await lease.guard(good.trx);
       await good.run(`insert into note values ('guarded')`);
       expect(await good.commit()).toBe('COMMIT');
       await lease.release();
-      const stale = await library.open();
+      const stale = await open();
       await expect(lease.guard(stale.trx)).rejects.toThrow(StaleTokenError);
       await stale.rollback();
       expect(await database.query('select text from note')).toEqual([{ text: 'guarded' }]);
       await database.query('truncate note');
+    });
+
+    test('a statement gets its values where it names them, and no others', async () => {
+      const one = await open();
+      const named = `select $2::text || $1::text || $2::text || '?' as text`;
+      const values = ['b', 'a?'];
+      expect(await runIn('transaction', one.trx, { name: 'test', text: named, values })).toMatchObject([
+        { text: 'a?ba??' },
+      ]);
+      expect(await rows(one, `select '$1 ? $$' as text`)).toMatchObject([{ text: '$1 ? $$' }]);
+      await one.rollback();
     });
 
     test('nothing is left', async () => {

@@ -7,7 +7,7 @@ import { plant } from '../support/plant.ts';
 import { blockedIn } from '../support/sessions.ts';
 import { openPg } from '../support/transactions.ts';
 
-const ttl = 800;
+const ttl = 2_000;
 const database = await createDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
 
@@ -28,7 +28,7 @@ async function block(statement: string): Promise<{ ended: Promise<void> }> {
   return { ended: delay(1.5 * ttl).then(async () => void (await commit())) };
 }
 
-test.each([{ renew: true }, { renew: false }])(
+test.concurrent.each([{ renew: true }, { renew: false }])(
   'a lease whose row was locked for 1.5 ttl comes back with nine tenths of it (renew: $renew)',
   async ({ renew }) => {
     await using fencepost = new Fencepost({ connection: database.url });
@@ -42,7 +42,7 @@ test.each([{ renew: true }, { renew: false }])(
   },
 );
 
-test.each([{ renew: true }, { renew: false }])(
+test.concurrent.each([{ renew: true }, { renew: false }])(
   'a lease whose row was being inserted for 1.5 ttl comes back with nine tenths of it (renew: $renew)',
   async ({ renew }) => {
     await using fencepost = new Fencepost({ connection: database.url });
@@ -55,7 +55,7 @@ test.each([{ renew: true }, { renew: false }])(
   },
 );
 
-test.each([{ renew: true }, { renew: false }])(
+test.concurrent.each([{ renew: true }, { renew: false }])(
   'a lease whose holder was locked for 1.5 ttl comes back under another with nine tenths of it (renew: $renew)',
   async ({ renew }) => {
     await using fencepost = new Fencepost({ connection: database.url });
@@ -70,7 +70,7 @@ test.each([{ renew: true }, { renew: false }])(
   },
 );
 
-test('a lease is not lost while acquires and renewals of the same process wait for rows that others have locked', async () => {
+test.concurrent('a lease is not lost while acquires and renewals of the same process wait for rows that others have locked', async () => {
   await using fencepost = new Fencepost({ connection: database.url });
   await using lease = await fencepost.leases.acquire('heartbeat', { ttl });
   await using fixed = await fencepost.leases.acquire('renewed', { ttl: '30s', renew: false });
@@ -139,7 +139,7 @@ const waits: Record<string, (at: TestDatabase) => Promise<number>> = {
   },
 };
 
-test.each([
+test.concurrent.each([
   { name: 'holder_beat', from: 'v_now + v_holder.ttl', to: 'now() + v_holder.ttl' },
   { name: 'lease_acquire', from: 'expires_at = v_now + p_term', to: 'expires_at = now() + p_term' },
   { name: 'lease_renew', from: 'set expires_at = v_now + p_term', to: 'set expires_at = now() + p_term' },
@@ -151,7 +151,7 @@ test.each([
   expect(await waits[name]?.(planted)).toBeLessThan(0.6);
 });
 
-test('a heartbeat that waited for its row past the expiry finds the holder dead', async () => {
+test.concurrent('a heartbeat that waited for its row past the expiry finds the holder dead', async () => {
   await using own = await createDatabase();
   const holder = await open(own);
   const { run, commit } = await openPg(own.pool, 'read committed');

@@ -187,3 +187,64 @@ test('a fence that the client does not know of does not stop its acquires', asyn
   await using second = await fencepost.leases.acquire('b', { ttl, wait: '5s' });
   expect([first.state, second.state]).toEqual(['held', 'held']);
 });
+
+test('a heartbeat that is still under way after a release and a close brings nothing back', async () => {
+  await using database = await createDatabase();
+  await using proxy = await startProxy(database.url);
+  const fencepost = new Fencepost({ connection: proxy.url });
+  const lease = await fencepost.leases.acquire('a', { ttl: '1s' });
+  const late: Link[] = [];
+  proxy.tap = (packet) => {
+    if (packet.direction !== 'request' || !packet.about('holder_beat')) return 'pass';
+    late.push(packet.link);
+    return 'freeze';
+  };
+  await until('a heartbeat is on its way', () => late.length > 0);
+  await lease.release();
+  await fencepost.close();
+  expect(await heldOnServer(database)).toEqual([]);
+  for (const link of late) {
+    link.thaw();
+    await sessionEnded(database, link);
+  }
+  expect(await heldOnServer(database)).toEqual([]);
+  await using other = new Fencepost({ connection: database.url });
+  await using _next = await other.leases.acquire('a', { ttl, wait: 0 });
+  expect(lease.state).toBe('released');
+});
+
+/** The release of a lease stays in the network until the lease has expired and another has it. */
+async function releaseLate(database: TestDatabase): Promise<{ held: string[]; next: Lease }> {
+  await using proxy = await startProxy(database.url);
+  await using fencepost = new Fencepost({ connection: proxy.url });
+  const other = new Fencepost({ connection: database.url });
+  const lease = await fencepost.leases.acquire('a', { ttl: 300 });
+  const late: Link[] = [];
+  proxy.tap = (packet) => {
+    if (packet.direction !== 'request' || !packet.about('lease_release')) return 'pass';
+    late.push(packet.link);
+    return 'freeze';
+  };
+  const releasing = lease.release();
+  await until('the release is on its way', () => late.length > 0);
+  await database.query('delete from fencepost.holder');
+  const next = await other.leases.acquire('a', { ttl });
+  proxy.tap = () => 'pass';
+  for (const link of late) link.thaw();
+  await releasing;
+  const held = await heldOnServer(database);
+  await other.close();
+  return { held, next };
+}
+
+test('a release that arrives after another was granted the lease does not touch it', async () => {
+  await using database = await createDatabase();
+  const { held, next } = await releaseLate(database);
+  expect(held).toEqual([`a ${next.token}`]);
+});
+
+test('a release that names only the key would take it away', async () => {
+  await using database = await createDatabase();
+  await plant(database.query, 'lease_release', ['and l.token = a.token and l.holder_id = p_holder', '']);
+  expect((await releaseLate(database)).held).toEqual([]);
+});

@@ -5,6 +5,7 @@ import { startEmbedded } from '../servers/embedded.ts';
 import { queued } from '../support/advisory.ts';
 import { connect, failure, heldKeys } from '../support/clients.ts';
 import { createDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
 import { createRole } from '../support/role.ts';
 import { until } from '../support/until.ts';
 
@@ -132,6 +133,30 @@ test('an abort never interrupts a session for anything but its wait for these ke
     'enough',
   );
   expect((await client.query('commit')).command).toBe('COMMIT');
+});
+
+test('a cancel that is still on its way when the wait ends cannot hit the next wait', async () => {
+  await using network = await startProxy(database.url);
+  await using distant = new Fencepost({ connection: network.url });
+  await using clients = await connect(database, 2);
+  const [holder, client] = clients;
+  await holder.query('begin; select pg_advisory_xact_lock(1)');
+  await client.query('begin');
+  const locks = distant.transaction(client);
+  // Opens the connection that cancels; from then on it is slow.
+  await failure(locks.acquire(1n, { signal: AbortSignal.timeout(20) }));
+  network.delay.request = 300;
+  const controller = new AbortController();
+  const first = failure(locks.acquire(1n, { wait: 100, signal: controller.signal }));
+  await queued(database);
+  controller.abort(new Error('enough'));
+  expect(await first).toMatchObject({ message: 'enough' });
+  const second = locks.acquire(1n);
+  await queued(database);
+  await holder.query('select pg_sleep(0.5)');
+  await holder.query('commit');
+  await second;
+  expect(await heldKeys(client)).toEqual([1]);
 });
 
 test('a full lock table is a LimitError, and the transaction is usable afterwards', async () => {

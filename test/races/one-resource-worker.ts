@@ -9,9 +9,11 @@ export interface WorkerArgument {
   readonly worker: number;
   readonly wanted: number;
   readonly ttl: number;
+  /** Ends after so many seconds, whatever was written. */
+  readonly seconds: number;
 }
 
-const { url, worker, wanted, ttl } = argumentOfChild<WorkerArgument>();
+const { url, worker, wanted, ttl, seconds } = argumentOfChild<WorkerArgument>();
 const fencepost = new Fencepost({ connection: url });
 // Its own sessions end with it: a write that was left open by a frozen process keeps others out of the lease.
 const client = new pg.Client({ connectionString: url });
@@ -48,15 +50,21 @@ async function writtenSoFar(): Promise<number> {
   return Number(rows[0]?.seq);
 }
 
-for (let written = 0; written < wanted; ) {
-  // Both ways to get it: waiting, and asking at once and again.
-  const lease =
-    Math.random() < 0.5
-      ? await fencepost.leases.acquire('one', { ttl, wait: '20ms' }).catch((error: FencepostError) => {
-          if (error.code === 'LOCK_TIMEOUT' || error.code === 'LOCK_LOST') return null;
-          throw error;
-        })
-      : await fencepost.leases.tryAcquire('one', { ttl });
+/** Refused, or lost while the process was frozen in the middle of the call. */
+async function tryToGet(): Promise<Lease | null> {
+  try {
+    // Both ways to get it: waiting, and asking at once and again.
+    if (Math.random() < 0.5) return await fencepost.leases.tryAcquire('one', { ttl });
+    return await fencepost.leases.acquire('one', { ttl, wait: '20ms' });
+  } catch (error) {
+    if (error instanceof FencepostError && error.retriable) return null;
+    throw error;
+  }
+}
+
+const started = performance.now();
+for (let written = 0; written < wanted && performance.now() - started < seconds * 1_000; ) {
+  const lease = await tryToGet();
   if (lease === null) {
     counts.refusals += 1;
     if (counts.refusals % 50 === 0) written = await writtenSoFar();
@@ -76,4 +84,4 @@ for (let written = 0; written < wanted; ) {
 await client.end();
 await fencepost.close();
 tellParent(counts);
-process.disconnect();
+if (process.connected) process.disconnect();

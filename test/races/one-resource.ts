@@ -16,6 +16,8 @@ export interface OneResource {
   faults: number;
   /** Milliseconds. */
   ttl: number;
+  /** Ends after so many seconds, whatever was done. */
+  seconds: number;
 }
 
 const workerModule = new URL('./one-resource-worker.ts', import.meta.url);
@@ -32,7 +34,7 @@ export async function raceForOne(url: string, options: OneResource): Promise<Fin
     insert into counter values (0)`);
   const started = performance.now();
   const start = (worker: number): Child => {
-    const argument: WorkerArgument = { url, worker, wanted: rounds, ttl };
+    const argument: WorkerArgument = { url, worker, wanted: rounds, ttl, seconds: options.seconds };
     return startChild(workerModule, argument);
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
@@ -67,13 +69,17 @@ export async function raceForOne(url: string, options: OneResource): Promise<Fin
     }
   }
 
-  for (const report of await Promise.all(reports)) {
-    counts.grants += report.grants;
-    counts.refusals += report.refusals;
-    counts.lost += report.lost;
-    counts.stale += report.stale;
+  try {
+    for (const report of await Promise.all(reports)) {
+      counts.grants += report.grants;
+      counts.refusals += report.refusals;
+      counts.lost += report.lost;
+      counts.stale += report.stale;
+    }
+    await disturbing;
+  } finally {
+    await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
   }
-  await disturbing;
   const seconds = (performance.now() - started) / 1_000;
   const violations = await check(pool);
   const { rows } = await pool.query(
@@ -104,4 +110,8 @@ async function check(pool: pg.Pool): Promise<string[]> {
   ];
 }
 
-await script(import.meta, { rounds: 100_000, processes: 8, faults: 0, ttl: 30_000 }, raceForOne);
+await script(
+  import.meta,
+  { rounds: 100_000, processes: 8, faults: 0, ttl: 30_000, seconds: 7_200 },
+  raceForOne,
+);

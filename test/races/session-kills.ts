@@ -4,11 +4,11 @@
  * says which keys that session holds: their keepers, and no others, must be told.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { type AdvisoryLock, DatabaseError, Fencepost, LockLostError } from '../../src/index.ts';
 import { advisoryLocks, sessionsOfFencepost } from '../support/advisory.ts';
 import { Random } from '../support/random.ts';
 import { type Findings, script } from '../support/script.ts';
+import { openPool } from '../support/server-pool.ts';
 import { until } from '../support/until.ts';
 
 export interface Kills {
@@ -23,10 +23,10 @@ export async function raceKills(url: string, { rounds, workers, keepers }: Kills
   const random = new Random();
   const violations: string[] = [];
   const counts = { kills: 0, 'locks lost': 0, 'locks not touched': 0, 'work done': 0, 'calls refused': 0 };
-  await using pool = new pg.Pool({ connectionString: url, max: 4 });
-  const server = { query: async <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) => (await pool.query<Row>(text, values)).rows };
+  await using server = openPool(url);
+  const resources = (): number =>
+    process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
   await server.query('select 1');
-  const resources = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
   const before = resources();
   const fencepost = new Fencepost({ connection: url, sessions: { max } });
 
@@ -34,12 +34,11 @@ export async function raceKills(url: string, { rounds, workers, keepers }: Kills
   const keep = async (key: number): Promise<AdvisoryLock> => {
     const wanted = BigInt(key);
     if (key % 4 !== 1) return await fencepost.advisory.acquire(wanted);
-    const client = await pool.connect();
+    await using client = await server.connect();
     await client.query('select pg_advisory_lock($1)', [key]);
     const waiting = fencepost.advisory.acquire(wanted);
     await Promise.race([delay(5), waiting]);
     await client.query('select pg_advisory_unlock($1)', [key]);
-    client.release();
     return await waiting;
   };
   const keepAgain = async (key: number): Promise<AdvisoryLock> => {
@@ -74,7 +73,7 @@ export async function raceKills(url: string, { rounds, workers, keepers }: Kills
 
   const kept = new Map<number, AdvisoryLock>();
   for (let key = 1; key <= keepers; key += 1) kept.set(key, await keepAgain(key));
-  const working_ = Array.from({ length: workers }, work);
+  const workload = Array.from({ length: workers }, work);
   let most = 0;
   for (let round = 0; round < rounds; round += 1) {
     const sessions = await sessionsOfFencepost(server);
@@ -89,20 +88,22 @@ export async function raceKills(url: string, { rounds, workers, keepers }: Kills
       if (!affected.includes(key)) continue;
       await until(`the keeper of ${key} is told`, () => signal.aborted);
       const { reason } = signal;
-      if (!(reason instanceof LockLostError && reason.reason === 'connection')) violations.push(`${key}: ${reason}`);
+      if (!(reason instanceof LockLostError && reason.reason === 'connection'))
+        violations.push(`${key}: ${reason}`);
       if (kept.get(key)?.state !== 'lost') violations.push(`${key} is ${kept.get(key)?.state}`);
     }
     for (const [key, lock] of kept) {
       if (affected.includes(key)) continue;
       counts['locks not touched'] += 1;
-      if (lock.signal.aborted || lock.state !== 'held') violations.push(`${key} was lost with a session that did not hold it`);
+      if (lock.signal.aborted || lock.state !== 'held')
+        violations.push(`${key} was lost with a session that did not hold it`);
     }
     const lost = affected.filter((key) => kept.has(key));
     counts['locks lost'] += lost.length;
     for (const key of lost) kept.set(key, await keepAgain(key));
   }
   working = false;
-  await Promise.all(working_);
+  await Promise.all(workload);
 
   // The pool is whole: as many can wait at a time as before, and everything can be had.
   await Promise.all([...kept.values()].map((lock) => lock.release()));
@@ -111,7 +112,8 @@ export async function raceKills(url: string, { rounds, workers, keepers }: Kills
   const all = await fencepost.advisory.acquireAll([...kept.keys()].map(BigInt), { wait: 0 });
   await all.release();
   const sessions = await sessionsOfFencepost(server);
-  if (Math.max(most, sessions.length) > max) violations.push(`${Math.max(most, sessions.length)} sessions, more than ${max}`);
+  if (Math.max(most, sessions.length) > max)
+    violations.push(`${Math.max(most, sessions.length)} sessions, more than ${max}`);
   await fencepost.close();
   await until('no session is left', async () => (await sessionsOfFencepost(server)).length === 0);
   const sockets = resources() - before;

@@ -22,8 +22,12 @@ export const pgbouncerFound = ((): boolean => {
   }
 })();
 
-/** Starts one in transaction mode with very few server connections, so that clients do get each other's. */
-export async function startPgbouncer(target: string, poolSize = 3): Promise<Pooler> {
+/** Starts one with very few server connections, so that in transaction mode clients do get each other's. */
+export async function startPgbouncer(
+  target: string,
+  poolSize = 3,
+  mode: 'transaction' | 'session' = 'transaction',
+): Promise<Pooler> {
   const { hostname, port, username, password, pathname } = new URL(target);
   const folder = mkdtempSync(join(tmpdir(), 'fencepost-pooler-'));
   chmodSync(folder, 0o755);
@@ -34,7 +38,7 @@ export async function startPgbouncer(target: string, poolSize = 3): Promise<Pool
     listen_port: listen,
     unix_socket_dir: '',
     auth_type: 'any',
-    pool_mode: 'transaction',
+    pool_mode: mode,
     default_pool_size: poolSize,
     // A client that connects looks at its session before it works; this makes the next one be another.
     server_round_robin: 1,

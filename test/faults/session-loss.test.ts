@@ -1,0 +1,134 @@
+import { DatabaseError, Fencepost, LockLostError } from 'fencepost';
+import { afterAll, expect, test } from 'vitest';
+import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';
+import { createDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
+
+const database = await createDatabase({ template: false });
+afterAll(() => database[Symbol.asyncDispose]());
+
+const terminate = (pid: number | undefined) => database.query('select pg_terminate_backend($1)', [pid]);
+
+const sessionOf = async (key: bigint): Promise<number | undefined> =>
+  (await advisoryLocks(database)).find((lock) => lock.granted && lock.key === String(key))?.pid;
+
+test('the end of a session takes exactly its locks, and says why', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  // One was waited for, and so is held by a session of its own; the others are on the shared one.
+  const taken = await other.advisory.acquire(3n);
+  const waiting = fencepost.advisory.acquire(3n);
+  await queued(database);
+  await taken.release();
+  const alone = await waiting;
+  const together = [
+    await fencepost.advisory.acquire(1n),
+    await fencepost.advisory.acquire(2n, { mode: 'shared' }),
+  ];
+  expect(await sessionOf(3n)).not.toBe(await sessionOf(1n));
+  const signals = together.map(({ signal }) => signal);
+
+  await terminate(await sessionOf(1n));
+  await until('told', () => signals.every(({ aborted }) => aborted));
+  for (const [index, lock] of together.entries()) {
+    expect(lock.state).toBe('lost');
+    expect(signals[index]?.reason).toBeInstanceOf(LockLostError);
+    expect(signals[index]?.reason).toMatchObject({
+      code: 'LOCK_LOST',
+      reason: 'connection',
+      key: lock.key,
+      retriable: true,
+    });
+    expect(signals[index]?.reason.cause).toMatchObject({ code: '57P01' });
+    expect(() => lock.assertHeld()).toThrow(LockLostError);
+    await lock.release();
+    expect(lock.state).toBe('lost');
+  }
+  expect([alone.state, alone.signal.aborted]).toEqual(['held', false]);
+  expect(await other.advisory.tryAcquire(3n)).toBeNull();
+
+  await terminate(await sessionOf(3n));
+  await until('told', () => alone.signal.aborted);
+  await using again = await fencepost.advisory.acquireAll([1n, 2n, 3n], { wait: 0 });
+  expect(again.state).toBe('held');
+});
+
+test('who is told that a lock was lost can have it again at once', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  const lock = await fencepost.advisory.acquire('a');
+  const again = new Promise((resolve) => {
+    lock.signal.addEventListener('abort', () =>
+      resolve(fencepost.advisory.using('a', async ({ state }) => state)),
+    );
+  });
+  const [pid] = await sessionsOfFencepost(database);
+  await terminate(pid);
+  expect(await again).toBe('held');
+});
+
+test('a call whose session is ended while it waits is refused, and nothing of it is left', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  await using _held = await other.advisory.acquire('a');
+  const waiting = fencepost.advisory.acquire('a');
+  const [waiter] = await queued(database);
+  await terminate(waiter?.pid);
+  await expect(waiting).rejects.toThrow(DatabaseError);
+  await expect(waiting).rejects.toMatchObject({ retriable: true });
+  expect(await advisoryLocks(database)).toHaveLength(1);
+  await using next = await fencepost.advisory.acquire('b', { wait: 0 });
+  expect(next.state).toBe('held');
+});
+
+test('a wait that an administrator interrupts is refused with 57014, and nothing of it is left', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  await using _held = await other.advisory.acquireAll(['b']);
+  // Of the two keys it already has one when it is interrupted.
+  const waiting = fencepost.advisory.acquireAll(['a', 'b', 'c']);
+  const [waiter] = await queued(database);
+  await database.query('select pg_cancel_backend($1)', [waiter?.pid]);
+  await expect(waiting).rejects.toMatchObject({ code: 'DATABASE', sqlState: '57014' });
+  expect(await advisoryLocks(database)).toHaveLength(1);
+});
+
+test('a lock is not lost when an administrator interrupts the session that holds it', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using lock = await fencepost.advisory.acquire(1n);
+  await database.query('select pg_cancel_backend($1)', [await sessionOf(1n)]);
+  await (await fencepost.advisory.acquire(2n)).release();
+  lock.assertHeld();
+  expect(await sessionOf(1n)).toBeDefined();
+});
+
+test('a process that loses a session with nothing held neither ends nor says so', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  await (await fencepost.advisory.acquire('a')).release();
+  const [pid] = await sessionsOfFencepost(database);
+  await terminate(pid);
+  await until('ended', async () => !(await sessionsOfFencepost(database)).includes(pid ?? 0));
+  await using lock = await fencepost.advisory.acquire('a');
+  expect(lock.state).toBe('held');
+});
+
+test('a session that is ended while it is opened refuses its callers, and the next one works', async () => {
+  // A new session announces itself in pg_stat_activity while it is prepared: killed at any step of its opening.
+  for (let round = 0; round < 20; round += 1) {
+    await using fencepost = new Fencepost({ connection: database.url });
+    const calls = Promise.allSettled([fencepost.advisory.acquire('a'), fencepost.advisory.acquire('b')]);
+    for (let kill = 0; kill < 5; kill += 1) {
+      await database.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name = 'fencepost'`,
+      );
+    }
+    for (const outcome of await calls) {
+      if (outcome.status === 'rejected') expect(outcome.reason).toBeInstanceOf(DatabaseError);
+    }
+    // The last kill may still be on its way here.
+    await using lock = await until('granted', () =>
+      fencepost.advisory.tryAcquire('c').catch(() => undefined),
+    );
+    expect(lock.state).toBe('held');
+  }
+});

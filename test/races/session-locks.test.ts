@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+import type { Findings } from '../support/script.ts';
+import { gatherCrowd } from './session-crowd.ts';
+import { raceGrants } from './session-grants.ts';
+import { raceKills } from './session-kills.ts';
+import { raceOrders } from './session-orders.ts';
+
+/** On a database that Fencepost never touched. */
+async function race<Numbers>(
+  run: (url: string, numbers: Numbers) => Promise<Findings>,
+  numbers: Numbers,
+): Promise<Findings['figures']> {
+  await using database = await createDatabase({ template: false });
+  const { figures, violations } = await run(database.url, numbers);
+  expect(violations).toEqual([]);
+  return figures;
+}
+
+const long = { timeout: 120_000 };
+
+test(
+  'a timeout or an abort in the moment of the grant leaves no lock behind, and loses none',
+  long,
+  async () => {
+    const figures = await race(raceGrants, { timeouts: 800, aborts: 800, keys: 16 });
+    expect(Number(figures.grants)).toBeGreaterThan(200);
+  },
+);
+
+test(
+  'several keys taken together, in any order, make no circle; in that of others the victim holds nothing',
+  long,
+  async () => {
+    const figures = await race(raceOrders, { rounds: 1_000, mixed: 200, callers: 12, keys: 6 });
+    expect(Number(figures['deadlocks of plain clients'])).toBeGreaterThan(0);
+  },
+);
+
+test(
+  'thousands of locks and a thousand waiting callers need few connections, and everybody gets through',
+  long,
+  async () => {
+    await race(gatherCrowd, { held: 5_000, waiting: 1_000, max: 5 });
+  },
+);
+
+test('when a session is ended, exactly the locks that it held are lost, and all works on', long, async () => {
+  const figures = await race(raceKills, { rounds: 40, workers: 16, keepers: 16 });
+  expect(Number(figures['locks lost'])).toBeGreaterThan(40);
+});
