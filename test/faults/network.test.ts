@@ -137,6 +137,32 @@ test('with renew: false a lease whose answer came later than the ttl comes with 
   lease.assertHeld();
 });
 
+test.each([{ how: 'its wait has run out' }, { how: 'its signal has aborted' }])(
+  'a grant whose answer comes after the call has ended, because $how, is given back',
+  async ({ how }) => {
+    await using database = await createDatabase();
+    await using proxy = await startProxy(database.url);
+    await using fencepost = new Fencepost({ connection: proxy.url });
+    await (await fencepost.leases.acquire('other', { ttl: '1m' })).release();
+    let frozen: Link | undefined;
+    proxy.tap = ({ link, direction, about }) => {
+      if (direction !== 'answer' || !about('lease_acquire')) return 'pass';
+      frozen = link;
+      return 'freeze';
+    };
+    const controller = new AbortController();
+    const options = how.includes('wait') ? { wait: 50 } : { signal: controller.signal };
+    const ended = fencepost.leases.acquire('a', { ttl: '1m', ...options }).catch((error: unknown) => error);
+    await until('the grant', async () => (await heldOnServer(database)).length === 1);
+    controller.abort(new Error('enough'));
+    expect(String(await ended)).toMatch(/was not free within|enough/);
+    expect(await heldOnServer(database)).toHaveLength(1);
+    proxy.tap = () => 'pass';
+    frozen?.thaw();
+    await until('it is given back', async () => (await heldOnServer(database)).length === 0);
+  },
+);
+
 test('an acquire ends when every answer is slower than the ttl, and leaves nothing behind', async () => {
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);

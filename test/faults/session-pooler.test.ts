@@ -1,6 +1,7 @@
 import { Fencepost, PoolerError } from 'fencepost';
 import { describe, expect, test } from 'vitest';
 import { advisoryLocks, queued } from '../support/advisory.ts';
+import { connect } from '../support/clients.ts';
 import { createDatabase } from '../support/database.ts';
 import { pgbouncerFound, startPgbouncer } from '../support/pgbouncer.ts';
 import { until } from '../support/until.ts';
@@ -15,35 +16,40 @@ describe.runIf(pgbouncerFound)('behind PgBouncer', () => {
       await using pooler = await startPgbouncer(database.url, 3, mode);
       await using fencepost = new Fencepost({ connection: pooler.url });
       const { advisory } = fencepost;
-      const calls = [advisory.acquire('a'), advisory.tryAcquire('a'), advisory.acquireAll(['a', 'b'])];
-      for (const call of calls) {
-        await expect(call).rejects.toThrow(PoolerError);
-        await expect(call).rejects.toMatchObject({ code: 'POOLER', retriable: false });
+      const asks = [
+        () => advisory.acquire('a'),
+        () => advisory.tryAcquire('a'),
+        () => advisory.acquireAll(['a', 'b']),
+      ];
+      for (const ask of asks) {
+        const refused = ask();
+        await expect(refused).rejects.toThrow(PoolerError);
+        await expect(refused).rejects.toMatchObject({ code: 'POOLER', retriable: false });
       }
       expect(await advisoryLocks(database)).toEqual([]);
     },
   );
 
-  test('in transaction mode, when it was said to be in session mode, the first answer of another session tells', async () => {
+  test('a pooler that was falsely said to be in session mode is found out by the first answer of another session, where nothing is locked', async () => {
     await using database = await createDatabase({ template: false });
-    await using pooler = await startPgbouncer(database.url, 3);
-    // It opens server connections when it needs them: now there are several, which it takes in turn.
-    await using others = new Fencepost({ connection: pooler.url });
+    await using pooler = await startPgbouncer(database.url, 2);
     await using fencepost = new Fencepost({ connection: pooler.url, sessions });
-    const busy = Array.from({ length: 3 }, () => database.pool.query('select 1'));
-    await Promise.all([
-      ...busy,
-      ...['a', 'b'].map((key) => others.advisory.tryAcquire(key).catch(() => null)),
-    ]);
-    const refused = async (): Promise<boolean> => {
-      try {
-        await using lock = await fencepost.advisory.acquire('c');
-        return lock.signal.aborted && lock.signal.reason.cause instanceof PoolerError;
-      } catch (error) {
-        return error instanceof PoolerError;
-      }
+    const lock = await fencepost.advisory.acquire('a');
+    const { signal } = lock;
+    const [first] = await advisoryLocks(database);
+    // It opens a second server connection when it needs one, and then takes them in turn.
+    await using clients = await connect(pooler, 2);
+    for (const client of clients) await client.query('begin');
+    for (const client of clients) await client.query('commit');
+    const ask = async (): Promise<unknown> => {
+      const key = ['b', 'c', 'd'];
+      return await fencepost.advisory.using(key, async () => null).catch((error: unknown) => error);
     };
-    expect(await until('refused', refused)).toBe(true);
+    expect(await until('refused', ask)).toBeInstanceOf(PoolerError);
+    await until('told', () => signal.aborted);
+    expect(signal.reason.cause).toBeInstanceOf(PoolerError);
+    const pids = (await advisoryLocks(database)).map(({ pid }) => pid);
+    expect(pids.filter((pid) => pid !== first?.pid)).toEqual([]);
   });
 
   test('in session mode locks exclude, wait, time out and are aborted as without it, and are lost with their session', async () => {

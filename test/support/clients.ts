@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { TestDatabase } from './database.ts';
 
 /** So many connections of their own, which end with the block that they were opened in. */
-export async function connect(database: TestDatabase, count: number): Promise<Clients> {
+export async function connect(database: Pick<TestDatabase, 'url'>, count: number): Promise<Clients> {
   const clients = Array.from({ length: count }, () => new pg.Client({ connectionString: database.url }));
   for (const client of clients) client.on('error', () => {});
   await Promise.all(clients.map((client) => client.connect()));
