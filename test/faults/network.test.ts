@@ -105,6 +105,7 @@ test('a short ttl is not lost because a longer one waits for a connection', asyn
     return row !== undefined && now !== undefined && now.beat.getTime() - row.beat.getTime() > 2_500;
   });
   expect(lease.state).toBe('held');
+  proxy.thaw();
   await (await long).release();
 });
 

@@ -99,6 +99,8 @@ export async function raceHeartbeats(url: string, options: LateHeartbeats): Prom
       );
       const [token] = answer.tokens ?? [];
       if (token === undefined) return undefined;
+      // An answer that comes after the holder's deadline is no grant: another may have been told of his before it.
+      if (until <= now()) return undefined;
       counts.grants += 1;
       const belief: Belief = { client, token: BigInt(token), until };
       const before = beliefs[resource];

@@ -25,6 +25,7 @@ const workerModule = new URL('./one-resource-worker.ts', import.meta.url);
 export async function raceForOne(url: string, options: OneResource): Promise<Findings> {
   const { rounds, processes, ttl } = options;
   const pool = new pg.Pool({ connectionString: url, max: 2 });
+  pool.on('error', () => {});
   // Commits of guarded transactions are in the order of seq when, and only when, they do not overlap.
   await pool.query(`
     create table history (
