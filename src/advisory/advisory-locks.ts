@@ -158,9 +158,7 @@ export class AdvisoryLocks {
   /** @internal */
   async close(): Promise<void> {
     const { clock, connections } = this.#context;
-    const reason = closedError();
-    this.#closing.abort(reason);
-    this.#turns.refuse(reason);
+    this.#closing.abort(closedError());
     const left = new Promise<void>((resolve) => {
       this.#lastLeft = resolve;
       if (this.#asked.size === 0) resolve();

@@ -1,6 +1,6 @@
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
-import { LimitError } from '../core/errors.ts';
+import { DatabaseError, LimitError } from '../core/errors.ts';
 import { untilAborted } from '../session/interruption.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
@@ -33,13 +33,28 @@ export async function grant(
 ): Promise<LockConnection | undefined> {
   for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
     checkWanted(allowance);
-    const shared = await connections.shared();
-    if (await shared.try(set)) return shared;
+    const holder = await tryShared(connections, set);
+    if (holder !== undefined) return holder;
     if (allowance.left() <= 0) return undefined;
     const lent = connections.lend();
     if (lent !== undefined) return waitOn(connections, clock, await lent, set, allowance);
     // Half of it at random, so that waiters do not come in step.
     await pause(clock, Math.min(poll * (0.5 + Math.random() / 2), allowance.left()), allowance.signal);
+  }
+}
+
+/**
+ * The shared session, if it got the locks. One that the server ended while nobody looked shows only when it is used; what
+ * was tried on it ended with it, so that it can be tried again on a new one.
+ */
+async function tryShared(connections: LockConnections, set: LockSet): Promise<LockConnection | undefined> {
+  for (let lost = 0; ; lost += 1) {
+    const shared = await connections.shared();
+    try {
+      return (await shared.try(set)) ? shared : undefined;
+    } catch (error) {
+      if (!shared.lost || lost === 1 || !(error instanceof DatabaseError)) throw error;
+    }
   }
 }
 

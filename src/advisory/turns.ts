@@ -3,7 +3,6 @@ import type { Clock } from '../core/clock.ts';
 interface Turn {
   readonly shared: boolean;
   start(): void;
-  refuse(reason: unknown): void;
 }
 
 /** Who of this process is at one key, and who comes next. */
@@ -60,30 +59,21 @@ export class Turns {
           finish();
           resolve(() => this.#leave(hash, present, turn));
         },
-        refuse: (reason) => {
-          finish();
-          this.#leave(hash, waiting, turn);
-          reject(reason);
-        },
       };
-      const abort = (): void => turn.refuse(signal?.reason);
-      const giveUp = (): void => {
+      const giveUp = (settle: () => void): void => {
         finish();
         this.#leave(hash, waiting, turn);
-        resolve(undefined);
+        settle();
       };
+      const abort = (): void => giveUp(() => reject(signal?.reason));
+      const runOut = (): void => giveUp(() => resolve(undefined));
       waiting.add(turn);
       this.#advance(hash);
       if (present.has(turn)) return;
-      if (wait <= 0) return giveUp();
-      if (wait !== Infinity) cancel = this.#clock.after(wait, giveUp);
+      if (wait <= 0) return runOut();
+      if (wait !== Infinity) cancel = this.#clock.after(wait, runOut);
       signal?.addEventListener('abort', abort, { once: true });
     });
-  }
-
-  /** Ends all waiting for this reason. */
-  refuse(reason: unknown): void {
-    for (const { waiting } of this.#lines.values()) for (const turn of waiting) turn.refuse(reason);
   }
 
   #leave(hash: bigint, place: Set<Turn>, turn: Turn): void {

@@ -1,6 +1,6 @@
-import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import type { Clock, Moment } from '../core/clock.ts';
 import { DatabaseError, type LossReason, PoolerError } from '../core/errors.ts';
-import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
+import type { Holding, Tenure } from '../core/handle.ts';
 import { hasState, lockNotAvailable } from '../core/sqlstate.ts';
 import {
   type LockSet,
@@ -16,6 +16,7 @@ import type { Row, Statement } from '../sql/statement.ts';
 import { Commands, type Kind } from './commands.ts';
 import { Connection, type ConnectionSource } from './connection.ts';
 import type { Session } from './link.ts';
+import { Pulse } from './pulse.ts';
 
 /** How sessions that hold locks are made. */
 export interface LockSessionOptions {
@@ -48,28 +49,25 @@ export class LockConnection implements Tenure {
   readonly #holdings = new Set<Holding>();
   /** The shared keys that it has, as often as they were granted to it. */
   readonly #shared = new Set<LockSet>();
-  /** When the last statement was sent that the server has answered. */
-  #confirmed: Moment;
+  readonly #pulse: Pulse;
   #findWait: FindWait | undefined;
   /** Heartbeats in a row at which it held nothing, or at which the wait was not found on the server. */
   #idleBeats = 0;
-  #cancelBeat = (): void => {};
 
   private constructor(connection: Connection, room: number, options: LockSessionOptions, sent: Moment) {
     this.#connection = connection;
     this.#options = options;
-    this.#confirmed = sent;
+    this.#pulse = new Pulse(options.clock, options.ttl, sent, () => this.#beat());
     this.pid = connection.pid;
     this.room = room;
     const session: Session = {
       get lost() {
         return connection.lost;
       },
-      query: (statement, limit) => this.#ask(statement, limit),
+      query: (statement) => this.#ask(statement),
       close: () => this.close(),
     };
     this.#commands = new Commands(() => Promise.resolve(session), options.clock, 1);
-    this.#planBeat();
   }
 
   /** `ended` is called when the session is lost or closed, also when that happens while it is opened. */
@@ -83,6 +81,7 @@ export class LockConnection implements Tenure {
     try {
       if (connection.pooled && !options.pooledSessions) throw pooled();
       const [row] = await connection.query(prepareSession(options.ttl));
+      if (connection.lost) throw lostMeanwhile();
       session = new LockConnection(connection, Number(row?.room), options, sent);
       await session.#check(row);
       return session;
@@ -100,21 +99,18 @@ export class LockConnection implements Tenure {
     return this.#holdings.size === 0;
   }
 
-  /** A heartbeat was due a while ago and has not been answered. */
   get doubtful(): boolean {
-    const { clock, ttl } = this.#options;
-    return elapsed(this.#confirmed, clock.now()) > ttl / 2;
+    return this.#pulse.late;
   }
 
   remaining(): number {
     if (this.lost) return 0;
-    const { clock, ttl } = this.#options;
-    const left = ttl - marginOf(ttl) - elapsed(this.#confirmed, clock.now());
-    if (left <= 0) {
+    const { remaining } = this.#pulse;
+    if (remaining <= 0) {
       this.#end('expired');
       void this.#connection.close();
     }
-    return left;
+    return remaining;
   }
 
   add(holding: Holding): void {
@@ -157,7 +153,7 @@ export class LockConnection implements Tenure {
   async wait(set: LockSet, wait: number, findWait: FindWait): Promise<boolean> {
     this.#findWait = findWait;
     try {
-      await this.#ask(waitForLocks(set, wait), Infinity);
+      await this.#ask(waitForLocks(set, wait, this.pid), Infinity);
       // The grant can be as old as the wait: only a new answer says that the session is still there.
       if (this.doubtful) await this.#ask(ping);
       this.#has(set);
@@ -184,14 +180,14 @@ export class LockConnection implements Tenure {
 
   readonly #tries: Kind<LockSet, bigint[]> = {
     limit: 512,
-    statement: tryLocks,
+    statement: (sets) => tryLocks(sets, this.pid),
     read: ([row], sets) => readSets(row, sets),
     failed: (sets) => this.#undo(sets),
   };
 
   readonly #unlocks: Kind<LockSet, bigint[]> = {
     limit: 512,
-    statement: unlock,
+    statement: (sets) => unlock(sets, this.pid),
     read: ([row], sets) => readSets(row, sets),
   };
 
@@ -209,7 +205,7 @@ export class LockConnection implements Tenure {
     const had = new Set([...this.#shared].flatMap(({ hashes }) => hashes));
     const unclear = sets.some(({ shared, hashes }) => shared && hashes.some((hash) => had.has(hash)));
     if (unclear) await this.#giveUp();
-    else if (!this.lost) await this.#ask(unlock(sets)).catch(() => this.#giveUp());
+    else if (!this.lost) await this.#ask(unlock(sets, this.pid)).catch(() => this.#giveUp());
   }
 
   /** With the session goes all that is held on it. */
@@ -223,18 +219,13 @@ export class LockConnection implements Tenure {
     if (set.shared) this.#shared.add(set);
   }
 
-  /** An answer confirms that the session lived when the statement was sent. */
-  async #ask(statement: Statement, limit = this.#answerLimit): Promise<Row[]> {
-    const sent = this.#options.clock.now();
+  /** What does not wait is answered soon, or never. */
+  async #ask(statement: Statement, limit = Math.min(this.#options.ttl / 3, longestAnswer)): Promise<Row[]> {
+    const sent = this.#pulse.now();
     const rows = await this.#connection.query(statement, limit);
     await this.#check(rows[0]);
-    this.#confirmed = sent;
+    this.#pulse.confirm(sent);
     return rows;
-  }
-
-  /** What does not wait is answered soon, or never. */
-  get #answerLimit(): number {
-    return Math.min(this.#options.ttl / 3, longestAnswer);
   }
 
   /** Behind a pooler that is in session mode all answers come from one server process. */
@@ -246,18 +237,10 @@ export class LockConnection implements Tenure {
     throw error;
   }
 
-  /** Without an answer to the heartbeat the connection is given up, two thirds of the ttl after the last answer. */
-  #planBeat(): void {
-    const { clock, ttl } = this.#options;
-    this.#cancelBeat = clock.after(ttl / 3, () => {
-      if (this.lost) return;
-      this.#planBeat();
-      if (this.#findWait !== undefined) void this.#lookAfter(this.#findWait);
-      else if (this.remaining() > 0) this.#beat();
-    });
-  }
-
+  /** A heartbeat that is not answered within a third of the ttl is the end, two thirds after the last answer. */
   #beat(): void {
+    if (this.#findWait !== undefined) return void this.#lookAfter(this.#findWait);
+    if (this.remaining() <= 0) return;
     this.#idleBeats = this.idle ? this.#idleBeats + 1 : 0;
     if (this.#idleBeats === 2) void this.close();
     else this.run(ping).catch(() => {});
@@ -272,7 +255,7 @@ export class LockConnection implements Tenure {
   }
 
   #end(reason: LossReason, cause?: Error): void {
-    this.#cancelBeat();
+    this.#pulse.stop();
     for (const holding of [...this.#holdings]) holding.lose(reason, cause);
     this.#holdings.clear();
   }

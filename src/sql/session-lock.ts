@@ -6,25 +6,33 @@ export interface LockSet {
   readonly shared: boolean;
 }
 
-/** Tries each key of each set; the answers stand in the order of the keys. */
-export function tryLocks(sets: readonly LockSet[]): Statement {
-  return overKeys('try', 'pg_try_advisory_lock_shared', 'pg_try_advisory_lock', sets);
+/** Tries each key of each set, in this server process only; the answers stand in the order of the keys. */
+export function tryLocks(sets: readonly LockSet[], pid: number): Statement {
+  return overKeys('try', 'pg_try_advisory_lock_shared', 'pg_try_advisory_lock', sets, pid);
 }
 
-/** Unlocks each key of each set; the answers say whether it was held. */
-export function unlock(sets: readonly LockSet[]): Statement {
-  return overKeys('unlock', 'pg_advisory_unlock_shared', 'pg_advisory_unlock', sets);
+/** Unlocks each key of each set, in this server process only; the answers say whether it was held. */
+export function unlock(sets: readonly LockSet[], pid: number): Statement {
+  return overKeys('unlock', 'pg_advisory_unlock_shared', 'pg_advisory_unlock', sets, pid);
 }
 
-function overKeys(name: string, shared: string, exclusive: string, sets: readonly LockSet[]): Statement {
+function overKeys(
+  name: string,
+  shared: string,
+  exclusive: string,
+  sets: readonly LockSet[],
+  pid: number,
+): Statement {
   return {
     name,
     text: `select array(
       select case when a.shared then ${shared}(a.key) else ${exclusive}(a.key) end
-      from unnest($1::bigint[], $2::boolean[]) a(key, shared))::text as answer, pg_backend_pid() as pid`,
+      from unnest($1::bigint[], $2::boolean[]) a(key, shared)
+      where pg_backend_pid() = $3)::text as answer, pg_backend_pid() as pid`,
     values: [
       sets.flatMap((set) => set.hashes.map(String)),
       sets.flatMap((set) => set.hashes.map(() => set.shared)),
+      pid,
     ],
   };
 }
@@ -40,20 +48,20 @@ export function readSets(row: Row | undefined, sets: readonly LockSet[]): bigint
 const longestTimeout = 2 ** 31 - 1;
 
 /**
- * Waits for each key in turn, at most `wait` milliseconds in all; Infinity is for ever. The timeout is local to the
- * statement: outside of a transaction block it is gone by itself, and it counts for every single lock, hence the
- * subtraction.
+ * Waits for each key in turn, in this server process only, at most `wait` milliseconds in all; Infinity is for ever.
+ * The timeout is local to the statement: outside of a transaction block it is gone by itself, and it counts for every
+ * single lock, hence the subtraction.
  */
-export function waitForLocks({ hashes, shared }: LockSet, wait: number): Statement {
+export function waitForLocks({ hashes, shared }: LockSet, wait: number, pid: number): Statement {
   const lock = shared ? 'pg_advisory_lock_shared' : 'pg_advisory_lock';
   const limit = wait > longestTimeout ? 0 : Math.max(1, Math.ceil(wait));
   const left = `greatest(1, $1::bigint - (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::bigint)`;
   return {
     name: `wait${shared ? '_shared' : ''}`,
     text: `select set_config('lock_timeout', case $1::bigint when 0 then '0' else (${left})::text end, true),
-        ${lock}(key), pg_backend_pid() as pid
-      from unnest($2::bigint[]) key`,
-    values: [String(limit), hashes.map(String)],
+        ${lock}(key), here.pid
+      from (select pg_backend_pid() as pid) here left join unnest($2::bigint[]) key on here.pid = $3`,
+    values: [String(limit), hashes.map(String), pid],
   };
 }
 

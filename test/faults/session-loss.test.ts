@@ -1,7 +1,9 @@
-import { DatabaseError, Fencepost, LockLostError } from 'fencepost';
+import { DatabaseError, Fencepost, LockLostError, LockTimeoutError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';
+import { connect } from '../support/clients.ts';
 import { createDatabase } from '../support/database.ts';
+import { createRole } from '../support/role.ts';
 import { until } from '../support/until.ts';
 
 const database = await createDatabase({ template: false });
@@ -99,6 +101,25 @@ test('a lock is not lost when an administrator interrupts the session that holds
   await (await fencepost.advisory.acquire(2n)).release();
   lock.assertHeld();
   expect(await sessionOf(1n)).toBeDefined();
+});
+
+test('a release that the server refuses ends the session, so that no lock stays behind', async () => {
+  await using own = await createDatabase({ template: false });
+  const role = await createRole(own, '_app');
+  await own.query('revoke execute on function pg_advisory_unlock(bigint) from public');
+  await using fencepost = new Fencepost({ connection: role.url });
+  const lock = await fencepost.advisory.acquire('a');
+  const other = await fencepost.advisory.acquire('b');
+  expect(await advisoryLocks(own)).toHaveLength(2);
+  await lock.release();
+  await until('free', async () => (await advisoryLocks(own)).length === 0);
+  expect([lock.state, other.state]).toEqual(['released', 'lost']);
+  expect(other.signal.reason).toMatchObject({ reason: 'closed' });
+  // Nor does a part of several keys that could not all be had.
+  await using plain = await connect(own, 1);
+  await plain[0].query('select pg_advisory_lock(2)');
+  await expect(fencepost.advisory.acquireAll([1n, 2n, 3n], { wait: 0 })).rejects.toThrow(LockTimeoutError);
+  await until('free', async () => (await advisoryLocks(own)).length === 1);
 });
 
 test('a process that loses a session with nothing held neither ends nor says so', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError, Fencepost, LockLostError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
-import { advisoryLocks, queued } from '../support/advisory.ts';
+import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';
 import { createDatabase } from '../support/database.ts';
 import { type FaultyNetwork, type Link, startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 const database = await createDatabase({ template: false });
 afterAll(() => database[Symbol.asyncDispose]());
 
-const ttl = 1_500;
+const ttl = 2_000;
 const key = 'a';
 const half = { timeout: 30_000 };
 
@@ -158,6 +158,34 @@ test('an answer later than the ttl is no lock, and the server keeps none', half,
   await using other = through(database.url);
   await using lock = await other.advisory.acquire(key);
   expect(lock.state).toBe('held');
+});
+
+test('trust counts from when a statement was sent, however late its answer came', half, async () => {
+  await using proxy = await startProxy(database.url);
+  await using fencepost = through(proxy.url);
+  await (await fencepost.advisory.acquire('b')).release();
+  // A heartbeat has a third of the ttl for its answer.
+  proxy.delay.answer = 0.2 * ttl;
+  const sent = performance.now();
+  await using lock = await fencepost.advisory.acquire(key);
+  lock.assertHeld();
+  // No timer runs meanwhile: a frozen process. The server would have ended the session by now.
+  while (performance.now() - sent < ttl);
+  expect(() => lock.assertHeld()).toThrow(LockLostError);
+});
+
+test('a session that holds nothing is closed after a while, and one that holds is not', half, async () => {
+  await using fencepost = through(database.url);
+  await using other = through(database.url);
+  const lock = await other.advisory.acquire('b');
+  await (await fencepost.advisory.acquire(key)).release();
+  expect(await sessionsOfFencepost(database)).toHaveLength(2);
+  await until('closed', async () => (await sessionsOfFencepost(database)).length === 1);
+  lock.assertHeld();
+  await lock.release();
+  await until('closed', async () => (await sessionsOfFencepost(database)).length === 0);
+  await using again = await fencepost.advisory.acquire(key);
+  expect(again.state).toBe('held');
 });
 
 test('callers that meet an unreachable database share one attempt to connect', half, async () => {

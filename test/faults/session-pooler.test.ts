@@ -41,9 +41,13 @@ describe.runIf(pgbouncerFound)('behind PgBouncer', () => {
     await using clients = await connect(pooler, 2);
     for (const client of clients) await client.query('begin');
     for (const client of clients) await client.query('commit');
+    let next = 0;
     const ask = async (): Promise<unknown> => {
-      const key = ['b', 'c', 'd'];
-      return await fencepost.advisory.using(key, async () => null).catch((error: unknown) => error);
+      next += 1;
+      return await fencepost.advisory.acquire(['next', next]).then(
+        () => null,
+        (error: unknown) => error,
+      );
     };
     expect(await until('refused', ask)).toBeInstanceOf(PoolerError);
     await until('told', () => signal.aborted);

@@ -3,6 +3,8 @@ import { expect, test } from 'vitest';
 import { advisoryLocks, queued } from '../support/advisory.ts';
 import { createDatabase } from '../support/database.ts';
 import { type Report, startLockProcess } from '../support/lock-process.ts';
+import { startProxy } from '../support/proxy.ts';
+import { until } from '../support/until.ts';
 
 const key = 'a';
 const ttl = 2_000;
@@ -78,6 +80,37 @@ test('a process that was frozen while it waited does not take an old grant for a
   waiter.signal('SIGSTOP');
   await held.release();
   // It is granted to the frozen process, which does not answer, and freed by its idle timeout.
+  await using lock = await fencepost.advisory.acquire(key);
+  expect((await advisoryLocks(database)).map(({ pid }) => pid)).not.toContain(queuedWaiter?.pid);
+  waiter.signal('SIGCONT');
+  expect(await waiter.next<Report>()).toEqual({ kind: 'refused', code: 'DATABASE' });
+  lock.assertHeld();
+});
+
+test('a process that was frozen takes no grant for a lock that the server has freed since, even if nothing tells it', {
+  timeout: 60_000,
+}, async () => {
+  await using database = await createDatabase({ template: false });
+  await using proxy = await startProxy(database.url);
+  await using fencepost = new Fencepost({ connection: database.url });
+  const held = await fencepost.advisory.acquire(key);
+  await using waiter = startLockProcess({ connection: proxy.url, key, ttl });
+  await waiter.next();
+  const [queuedWaiter] = await queued(database);
+  // The wait was longer than what is trusted of an answer.
+  await until('some time has passed', async () => {
+    const [row] = await database.query<{ waited: number }>(
+      'select extract(epoch from clock_timestamp() - waitstart)::float8 * 1000 as waited from pg_locks where not granted',
+    );
+    return (row?.waited ?? 0) > 0.6 * ttl;
+  });
+  waiter.signal('SIGSTOP');
+  // The grant reaches the process; that the session has ended since does not.
+  proxy.tap = ({ link, direction, about }) => {
+    if (direction === 'answer' && about('wait')) setImmediate(() => link.freeze());
+    return 'pass';
+  };
+  await held.release();
   await using lock = await fencepost.advisory.acquire(key);
   expect((await advisoryLocks(database)).map(({ pid }) => pid)).not.toContain(queuedWaiter?.pid);
   waiter.signal('SIGCONT');

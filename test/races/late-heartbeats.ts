@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { marginOf } from '../../src/core/handle.ts';
+import { inversions, recordGrants } from '../support/grants.ts';
 import { Random } from '../support/random.ts';
 import { type Findings, script } from '../support/script.ts';
 
@@ -39,6 +40,10 @@ export async function raceHeartbeats(url: string, options: LateHeartbeats): Prom
     takeovers: 0,
   };
   const now = (): number => performance.now();
+  const pool = new pg.Pool({ connectionString: url, max: 1 });
+  const query = async <Row extends pg.QueryResultRow>(text: string): Promise<Row[]> =>
+    (await pool.query<Row>(text)).rows;
+  await recordGrants({ query });
 
   const live = async (client: number): Promise<void> => {
     const session = new pg.Client({ connectionString: url });
@@ -139,6 +144,10 @@ export async function raceHeartbeats(url: string, options: LateHeartbeats): Prom
   };
 
   await Promise.all(Array.from({ length: clients }, (_, client) => live(client)));
+  // Also of grants whose answers nobody believed.
+  const inverted = await inversions({ query });
+  await pool.end();
+  violations.push(...inverted.map((row) => `out of order: ${JSON.stringify(row)}`));
   return { figures: { ...counts, seed: random.seed }, violations };
 }
 

@@ -26,8 +26,9 @@ async function write(lease: Lease): Promise<number> {
   await client.query('begin');
   try {
     await lease.guard(client);
-    const { rows } = await client.query<{ before: string; value: string; entered: Date }>(
-      `select (select coalesce(max(token), 0) from history) as before, value, clock_timestamp() as entered from counter`,
+    // As text: a Date has only milliseconds, and would stand before what was written in the same one.
+    const { rows } = await client.query<{ before: string; value: string; entered: string }>(
+      `select (select coalesce(max(token), 0) from history) as before, value, clock_timestamp()::text as entered from counter`,
     );
     const [read] = rows;
     const values = [lease.token, worker, read?.before, read?.entered];

@@ -1,8 +1,10 @@
 import type { Lease } from '../../src/index.ts';
 import type { TestDatabase } from './database.ts';
 
+type Database = Pick<TestDatabase, 'query'>;
+
 /** Writes down each grant of a lease, in the transaction that makes it. */
-export async function recordGrants(database: TestDatabase): Promise<void> {
+export async function recordGrants(database: Database): Promise<void> {
   await database.query(`
     create table public.granted (
       id bigint generated always as identity, name text, token bigint, nonce uuid, holder uuid, renews boolean);
@@ -17,14 +19,14 @@ export async function recordGrants(database: TestDatabase): Promise<void> {
 }
 
 /** Calls that were granted more than once; each nonce belongs to one. */
-export function grantedTwice(database: TestDatabase): Promise<unknown[]> {
+export function grantedTwice(database: Database): Promise<unknown[]> {
   return database.query(
     'select name, nonce, array_agg(token order by id) as tokens from granted group by 1, 2 having count(*) > 1',
   );
 }
 
 /** Resources whose tokens did not rise from grant to grant. The row lock puts grants of one resource in order. */
-export function inversions(database: TestDatabase): Promise<unknown[]> {
+export function inversions(database: Database): Promise<unknown[]> {
   return database.query(
     `select * from (select name, token, lag(token) over (partition by name order by id) as before from granted) g
      where token <= before`,
@@ -32,7 +34,7 @@ export function inversions(database: TestDatabase): Promise<unknown[]> {
 }
 
 /** What the database says is held, as `name token`. */
-export async function heldOnServer(database: TestDatabase): Promise<string[]> {
+export async function heldOnServer(database: Database): Promise<string[]> {
   const rows = await database.query<{ name: string; token: string }>(
     'select name, token from fencepost.leases where held order by name',
   );

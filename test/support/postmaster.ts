@@ -25,15 +25,13 @@ export interface OwnServer extends AsyncDisposable {
 }
 
 export async function startOwnServer(options: ServerOptions = {}): Promise<OwnServer> {
-  const server = await startEmbedded({
-    version: Number(process.env.FENCEPOST_TEST_VERSION || 18),
-    ...options,
-  });
+  const version = Number(process.env.FENCEPOST_TEST_VERSION || 18);
+  const server = await startEmbedded({ version, ...options });
   await migrate({ connection: server.url });
   const [row] = await query<{ data: string }>(server.url, `select current_setting('data_directory') as data`);
   const data = row?.data ?? '';
   const { uid, gid } = statSync(data);
-  const build = await findBuild(options.version);
+  const build = await findBuild(options.version ?? version);
   const pgCtl = join(dirname(build.postgres), 'pg_ctl');
   let restarted = false;
 
