@@ -51,9 +51,39 @@ create table lease (
   nonce uuid,
   expires_at timestamptz,
   acquired_at timestamptz,
+  -- Somebody waits: the release wakes them.
+  wanted boolean not null default false,
+  -- Held together with others, all of them shared.
+  shared boolean not null default false,
+  -- Of slot 0: the resource has more rows than this one.
+  crowded boolean not null default false,
+  -- Taken away by an operator: it ends with its term, whoever renews.
+  revoked boolean not null default false,
+  metadata jsonb check (octet_length(metadata::text) <= 16384),
   primary key (tenant, name, slot),
-  check ((holder_id is null) = (nonce is null))
+  check (holder_id is null or nonce is not null)
 ) with (fillfactor = 60);
+
+-- A place in the queue for a lease. It counts as long as the holder of the process that waits lives.
+create table ticket (
+  tenant text not null,
+  name text not null,
+  id bigint not null generated always as identity,
+  holder_id uuid not null,
+  nonce uuid not null unique,
+  shared boolean not null,
+  primary key (tenant, name, id)
+);
+
+-- What a holder has to be told that was taken away from it.
+create table revocation (
+  holder_id uuid not null,
+  tenant text not null,
+  name text not null,
+  slot integer not null,
+  token bigint not null,
+  primary key (holder_id, tenant, name, slot, token)
+);
 
 -- What the client believes must survive a crash: the commit waits for the disk whatever the role or database says.
 -- A setting in a function's SET clause would be undone before the commit; a local one lasts until it.
@@ -180,14 +210,16 @@ begin
   -- Holders that nobody's takeover has buried: a few at each opening keep the table small.
   delete from holder where id in (
     select id from holder where expires_at < v_now - interval '1 hour' limit 10 for update skip locked);
+  delete from revocation r where not exists (select from holder h where h.id = r.holder_id);
   insert into holder (id, ttl, expires_at, beat_at, opened_at, application)
   values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application);
   return v_id;
 end
 $$;
 
--- Extends a holder that has not expired; false when it has: then it is dead for good.
-create or replace function holder_beat(p_holder uuid) returns boolean
+-- Extends a holder that has not expired; not alive when it has: then it is dead for good. revoked: something of it was
+-- revoked that it has not been told of.
+create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean)
 language plpgsql volatile security definer
 set search_path from current
 as $$
@@ -198,11 +230,22 @@ begin
   perform durable();
   select * into v_holder from holder where id = p_holder for no key update;
   v_now := clock_timestamp();  -- after the lock: the wait for it must not count as life
-  if v_holder.expires_at is null or v_holder.expires_at <= v_now then
-    return false;
+  alive := v_holder.expires_at is not null and v_holder.expires_at > v_now;
+  if alive then
+    update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
   end if;
-  update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
-  return true;
+  revoked := exists (select from revocation r where r.holder_id = p_holder);
+end
+$$;
+
+-- The tokens of what was revoked of a holder. Those it has been told of are forgotten.
+create or replace function holder_revoked(p_holder uuid, p_told bigint[]) returns bigint[]
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  delete from revocation r where r.holder_id = p_holder and r.token = any (p_told);
+  return array(select r.token from revocation r where r.holder_id = p_holder);
 end
 $$;
 
@@ -233,6 +276,329 @@ as $$
 begin
   perform durable();
   delete from holder where id = p_holder;
+  delete from revocation where holder_id = p_holder;
+end
+$$;
+
+-- The holder, if it lives and has this epoch. KEY SHARE keeps a takeover from burying it before the commit, and lets
+-- its heartbeat pass.
+create or replace function holder_check(p_holder uuid, p_epoch integer) returns holder
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_holder holder;
+begin
+  select * into v_holder from holder where id = p_holder for key share;
+  if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
+    raise exception 'holder % has expired', p_holder using errcode = 'FP002';
+  elsif v_holder.epoch <> p_epoch then
+    raise exception 'holder % has moved on to epoch %', p_holder, v_holder.epoch using errcode = 'FP003';
+  end if;
+  return v_holder;
+end
+$$;
+
+-- Where this schema tells of leases. A channel has at most 63 bytes.
+create or replace function channel() returns text
+language sql stable
+set search_path from current
+as $$
+  select 'fencepost_' || left(encode(sha256(convert_to(current_schema(), 'UTF8')), 'hex'), 16)
+$$;
+
+-- Tells whoever listens that leases have become free. Other roles may listen too, so a lease is told by the number of
+-- its key, not by its name.
+create or replace function wake(p_tenants text[], p_names text[]) returns void
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_payload text;
+begin
+  for v_payload in
+    select string_agg(key::text, ',') from (
+      select distinct key_in('', a.tenant, a.name) as key
+      from unnest(p_tenants, p_names) a(tenant, name)) k
+    group by width_bucket(key, -9223372036854775808, 9223372036854775807, 1 + cardinality(p_names) / 200)
+  loop
+    perform pg_notify(channel(), v_payload);
+  end loop;
+end
+$$;
+
+-- Whether the tenure of a row has ended: nobody has it, its term has run out, or its holder is gone. Whoever acts on it
+-- asks again in a later statement, once the row is locked: a holder that was not there yet looks like one that is gone.
+create or replace function lease_free(p_holder uuid, p_expires timestamptz) returns boolean
+language sql volatile
+set search_path from current
+as $$
+  select p_holder is null
+    or case when p_expires is null then not exists (select from holder h where h.id = p_holder)
+            else p_expires <= clock_timestamp() end
+$$;
+
+-- How many slots of a limit nobody has. It counts and locks nothing: for the order of a queue only.
+create or replace function lease_room(p_tenant text, p_name text, p_limit integer) returns integer
+language sql volatile
+set search_path from current
+as $$
+  select p_limit - count(*)::integer from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.holder_id is not null and not lease_free(l.holder_id, l.expires_at)
+$$;
+
+-- Locks those of these rows that are free and that no guard is open on, marks them as clean, and counts them.
+create or replace function lease_clean(p_tenant text, p_name text, p_slots integer[]) returns integer
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_locked integer[];
+  v_clean integer;
+begin
+  v_locked := array(
+    select l.slot from lease l
+    where l.tenant = p_tenant and l.name = p_name and l.slot = any (p_slots) and lease_free(l.holder_id, l.expires_at)
+    for update skip locked);
+  select count(*) into v_clean from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.slot = any (v_locked) and lease_free(l.holder_id, l.expires_at);
+  update lease l set nonce = null, holder_id = null, expires_at = null
+  where l.tenant = p_tenant and l.name = p_name and l.slot = any (v_locked) and l.nonce is not null
+    and lease_free(l.holder_id, l.expires_at);
+  return v_clean;
+end
+$$;
+
+-- From now on who asks for this resource alone has to look at its other rows as well.
+create or replace function lease_crowd(p_tenant text, p_name text) returns void
+language plpgsql volatile
+set search_path from current
+as $$
+begin
+  if exists (select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = 0 and l.crowded) then
+    return;
+  end if;
+  insert into lease (tenant, name, crowded) values (p_tenant, p_name, true)
+  on conflict (tenant, name, slot) do update set crowded = true;
+end
+$$;
+
+-- Locks a row of the resource that can be granted now, and answers its slot; null when there is none, or when what is
+-- in the way is being changed right now.
+--
+-- At most p_limit are held at any time, whatever the limits were with which others asked; a shared one goes along with
+-- any number of shared ones. A row whose nonce is null is clean: nobody has had it since it was last found free under
+-- FOR UPDATE, so no guard can be open on it. Released and abandoned rows are not clean, and count as held until they
+-- could be locked.
+create or replace function lease_pick(p_tenant text, p_name text, p_limit integer, p_shared boolean) returns integer
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_first integer := case when p_shared then 1 else 0 end;
+  -- Readers have no limit.
+  v_limit integer := case when p_shared then 2147483647 else p_limit end;
+  v_slot integer;
+  v_slots integer[];
+  v_rows integer;
+  v_over integer;
+  v_free integer;
+begin
+  -- The dead are buried under their own lock: from then on whoever is not there is dead for good.
+  delete from holder where id in (
+    select h.id from holder h
+    where h.expires_at <= v_now and h.id in (
+      select l.holder_id from lease l
+      where l.tenant = p_tenant and l.name = p_name and l.holder_id is not null and l.expires_at is null)
+    order by h.id for update skip locked);
+
+  if p_shared then
+    -- The row of slot 0 is a writer's. KEY SHARE on it keeps writers out until the commit, and other readers in.
+    perform lease_crowd(p_tenant, p_name);
+    select (l.nonce is not null)::integer into v_over from lease l
+    where l.tenant = p_tenant and l.name = p_name and l.slot = 0 for key share skip locked;
+    if v_over is null or (v_over = 1 and lease_clean(p_tenant, p_name, array[0]) = 0) then
+      return null;
+    end if;
+    if exists (
+      select from lease l
+      where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.nonce is not null and not l.shared
+        and not lease_free(l.holder_id, l.expires_at))
+    then
+      return null;
+    end if;
+  end if;
+
+  for v_try in 1..4 loop
+    select l.slot into v_slot from lease l
+    where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit
+      and lease_free(l.holder_id, l.expires_at)
+    order by l.slot limit 1 for update skip locked;
+    exit when found and lease_clean(p_tenant, p_name, array[v_slot]) = 1;
+    v_slot := null;
+
+    select count(*) into v_rows from lease l
+    where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit;
+    exit when v_first + v_rows >= v_limit;
+    insert into lease (tenant, name, slot)
+    select p_tenant, p_name, min(s.slot) from generate_series(v_first, v_first + v_rows) s(slot)
+    where not exists (
+      select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = s.slot)
+    on conflict do nothing;
+    if v_first + v_rows > 0 then
+      perform lease_crowd(p_tenant, p_name);
+    end if;
+  end loop;
+  if v_slot is null or p_shared then
+    return v_slot;
+  end if;
+
+  -- Slots beyond the limit: of a greater one that others asked with, or of readers.
+  select array_agg(l.slot) into v_slots from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.slot >= p_limit and l.nonce is not null;
+  if v_slots is null then
+    return v_slot;
+  end if;
+  perform lease_clean(p_tenant, p_name, v_slots);
+  select count(*) into v_over from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.slot >= p_limit and l.nonce is not null;
+  if v_over = 0 then
+    return v_slot;
+  end if;
+  select array_agg(l.slot), count(*) into v_slots, v_rows from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.slot < p_limit;
+  v_free := lease_clean(p_tenant, p_name, v_slots);
+  return case when v_over + v_rows - v_free < p_limit then v_slot end;
+end
+$$;
+
+-- Gives a row that the caller has found free and locked to a holder; answers its token.
+create or replace function lease_grant(
+  p_holder uuid, p_term interval, p_tenant text, p_name text, p_slot integer, p_nonce uuid, p_metadata jsonb,
+  p_shared boolean, p_wanted boolean)
+returns bigint
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_token bigint := next_token();
+  v_floor bigint := (select token_floor + 1 from state);
+begin
+  update lease l
+  set token = greatest(v_token, v_floor, l.token + 1),
+      holder_id = p_holder, nonce = p_nonce, acquired_at = v_now, expires_at = v_now + p_term,
+      wanted = p_wanted, shared = p_shared, revoked = false, metadata = p_metadata
+  where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot
+  returning l.token into v_token;
+  return v_token;
+end
+$$;
+
+-- One ask of lease_acquire that takes more than a look at one row: slots, readers and writers, places in a queue.
+--
+-- slot null: not granted. marked says then that whoever waits has been noted down on all that is in its way, and
+-- held_for when the first of it expires; not marked means that it is being changed right now.
+create or replace function lease_take(
+  p_holder uuid, p_term interval, p_tenant text, p_name text, p_nonce uuid, p_wants boolean, p_metadata jsonb,
+  p_limit integer, p_total integer, p_shared boolean, p_fair boolean,
+  out slot integer, out token bigint, out total_slot integer, out total_token bigint,
+  out marked boolean, out held_for integer)
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_ticket bigint;
+  v_ahead bigint;
+  v_more boolean;
+  v_full_tenant text := p_tenant;
+  v_unmarked bigint;
+  v_seen bigint;
+  v_until timestamptz;
+begin
+  -- Asked before: the answer was lost on its way.
+  select l.slot, l.token into slot, token from lease l
+  where l.tenant = p_tenant and l.name = p_name and l.holder_id = p_holder and l.nonce = p_nonce;
+  if found then
+    select l.slot, l.token into total_slot, total_token from lease l
+    where p_total is not null and l.tenant = '' and l.name = p_name and l.holder_id = p_holder and l.nonce = p_nonce;
+    return;
+  end if;
+
+  -- Whoever stands before this one in the queue and lives. Readers do not stand in each other's way.
+  delete from holder where id in (
+    select h.id from holder h
+    where h.expires_at <= v_now
+      and h.id in (select t.holder_id from ticket t where t.tenant = p_tenant and t.name = p_name)
+    order by h.id for update skip locked);
+  delete from ticket t
+  where t.tenant = p_tenant and t.name = p_name and not exists (select from holder h where h.id = t.holder_id);
+  select t.id into v_ticket from ticket t where t.nonce = p_nonce;
+  select count(*), min(h.expires_at) into v_ahead, v_until
+  from ticket t join holder h on h.id = t.holder_id
+  where t.tenant = p_tenant and t.name = p_name and (v_ticket is null or t.id < v_ticket)
+    and h.expires_at > v_now and not (p_shared and t.shared);
+
+  if v_ahead = 0 or (p_limit > 1 and lease_room(p_tenant, p_name, p_limit) > v_ahead) then
+    slot := lease_pick(p_tenant, p_name, p_limit, p_shared);
+    if slot is not null and p_total is not null then
+      total_slot := lease_pick('', p_name, p_total, false);
+      if total_slot is null then
+        slot := null;
+        v_full_tenant := '';
+      end if;
+    end if;
+  end if;
+
+  if slot is not null then
+    delete from ticket t where t.nonce = p_nonce;
+    v_more := exists (
+      select from ticket t join holder h on h.id = t.holder_id
+      where t.tenant = p_tenant and t.name = p_name and h.expires_at > v_now);
+    token := lease_grant(
+      p_holder, p_term, p_tenant, p_name, slot, p_nonce, p_metadata, p_shared, p_wanted => v_more);
+    if p_total is not null then
+      total_token := lease_grant(
+        p_holder, p_term, '', p_name, total_slot, p_nonce, p_metadata, p_shared => false, p_wanted => false);
+    end if;
+    -- There may be room for the next in the queue as well.
+    if v_more and (p_shared or p_limit > 1) then
+      perform wake(array[p_tenant], array[p_name]);
+    end if;
+    return;
+  end if;
+
+  total_slot := null;
+  marked := true;
+  if p_wants then
+    if v_ticket is null and (p_fair or p_shared or exists (
+      select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.shared and l.holder_id is not null))
+    then
+      insert into ticket (tenant, name, holder_id, nonce, shared)
+      values (p_tenant, p_name, p_holder, p_nonce, p_shared);
+    end if;
+    -- Marked under the lock of a lease that is still held: its release comes later, and sees the mark.
+    select count(*) into v_unmarked from lease l
+    where l.tenant = v_full_tenant and l.name = p_name and l.holder_id is not null and not l.wanted;
+    if v_unmarked > 0 then
+      with waiting as (
+        select l.slot from lease l
+        where l.tenant = v_full_tenant and l.name = p_name and l.holder_id is not null and not l.wanted
+        for no key update skip locked
+      ), noted as (
+        update lease l set wanted = true from waiting w
+        where l.tenant = v_full_tenant and l.name = p_name and l.slot = w.slot
+      )
+      select count(*) into v_seen from waiting;
+      marked := v_seen >= v_unmarked;
+    end if;
+  end if;
+  select least(v_until, min(coalesce(l.expires_at, h.expires_at))) into v_until
+  from lease l left join holder h on h.id = l.holder_id
+  where l.tenant = v_full_tenant and l.name = p_name and l.holder_id is not null;
+  held_for := least(ceil(extract(epoch from v_until - v_now) * 1000), 2147483647)::integer;
 end
 $$;
 
@@ -240,11 +606,19 @@ $$;
 --
 -- p_term null: the leases live as long as the holder. Otherwise each gets a fixed expiry of its own, and the holder
 -- only has to live now. Asked again with the same nonce, a lease that was granted is answered with the same token.
--- granted and tokens go together; so do held and held_for (milliseconds until the present holder expires unless it
--- is renewed; 0 or less, or null: it has expired, and something else keeps the lease). Both count from 1 in the order of the arguments. What stands in neither is being changed right now.
+-- p_wants: whether the caller will wait, so that whoever releases the lease wakes it up. p_limits, p_totals, p_shared
+-- and p_fair are for what lease_take decides, one resource at a time; all else is decided for all leases at once.
+--
+-- granted, tokens and slots go together, and so do total_slots and total_tokens where a total was asked for; so do held
+-- and held_for (milliseconds until the present holder expires unless it is renewed; 0 or less, or null: it has expired,
+-- and something else keeps the lease). All count from 1 in the order of the arguments. What stands in neither is being
+-- changed right now.
 create or replace function lease_acquire(
   p_holder uuid, p_epoch integer, p_term interval, p_tenants text[], p_names text[], p_nonces uuid[],
-  out granted integer[], out tokens bigint[], out held integer[], out held_for integer[])
+  p_wants boolean[] default null, p_metadata text[] default null, p_limits integer[] default null,
+  p_totals integer[] default null, p_shared boolean[] default null, p_fair boolean[] default null,
+  out granted integer[], out tokens bigint[], out slots integer[], out total_slots integer[],
+  out total_tokens bigint[], out held integer[], out held_for integer[])
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -260,6 +634,8 @@ declare
   v_asked integer := cardinality(p_names);
   -- An array like the others, not a constant: a constant alone would let the planner scan the index for it.
   v_slots integer[] := array_fill(0, array[cardinality(p_names)]);
+  -- Of the asks, those that lease_take decides.
+  v_special boolean[];
   v_holder holder;
   v_now timestamptz;
   v_free integer[];
@@ -267,39 +643,50 @@ declare
   v_names text[];
   v_free_slots integer[];
   v_nonces uuid[];
+  v_metadata text[];
   v_blockers uuid[];
   v_live uuid[];
   v_token bigint;
   v_floor bigint;
   v_missing integer[];
+  v_crowded integer[];
+  v_marked integer[];
+  v_ask integer;
+  v_taken record;
 begin
   perform durable();
+  if p_limits is not null then
+    v_special := array(
+      select coalesce(l <> 1 or t is not null or s or f, false)
+      from unnest(p_limits, p_totals, p_shared, p_fair) with ordinality a(l, t, s, f, ord) order by ord);
+  end if;
+  if p_metadata is null then
+    p_metadata := array_fill(null::text, array[v_asked]);
+  end if;
 
   for v_round in 1..2 loop
+    exit when true = all (v_special);
     -- A lease that is plainly held is not locked: a failed try writes nothing. One that a guard holds KEY SHARE on
     -- is skipped, whatever became of its holder.
     v_now := clock_timestamp();
     select array_agg(f.ord), array_agg(f.tenant), array_agg(f.name), array_agg(f.slot), array_agg(f.nonce),
+           array_agg(f.metadata),
            array_agg(f.holder_id) filter (where f.holder_id is not null and f.expires_at is null)
-    into v_free, v_tenants, v_names, v_free_slots, v_nonces, v_blockers
+    into v_free, v_tenants, v_names, v_free_slots, v_nonces, v_metadata, v_blockers
     from (
-      select a.ord, a.tenant, a.name, a.slot, a.nonce, l.holder_id, l.expires_at
-      from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
+      select a.ord, a.tenant, a.name, a.slot, a.nonce, a.metadata, l.holder_id, l.expires_at
+      from unnest(p_tenants, p_names, v_slots, p_nonces, p_metadata)
+        with ordinality a(tenant, name, slot, nonce, metadata, ord)
       join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-      where l.holder_id is null
-         or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now
+      where (l.holder_id is null
+         or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now)
+        and not l.crowded and v_special[a.ord] is not true
       for update of l skip locked
     ) f;
 
     if v_free is not null then
-      -- KEY SHARE keeps a takeover from burying this holder before the commit, and lets its heartbeat pass.
       if v_holder.id is null then
-        select * into v_holder from holder where id = p_holder for key share;
-        if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
-          raise exception 'holder % has expired', p_holder using errcode = 'FP002';
-        elsif v_holder.epoch <> p_epoch then
-          raise exception 'holder % has moved on to epoch %', p_holder, v_holder.epoch using errcode = 'FP003';
-        end if;
+        v_holder := holder_check(p_holder, p_epoch);
       end if;
 
       -- The rows cannot change any more, but what the search above saw of their holders is older than the locks.
@@ -318,8 +705,10 @@ begin
       with taken as (
         update lease l
         set token = greatest(v_token, v_floor, l.token + 1),
-            holder_id = p_holder, nonce = f.nonce, acquired_at = v_now, expires_at = v_now + p_term
-        from unnest(v_free, v_tenants, v_names, v_free_slots, v_nonces) f(ord, tenant, name, slot, nonce)
+            holder_id = p_holder, nonce = f.nonce, acquired_at = v_now, expires_at = v_now + p_term,
+            wanted = false, shared = false, revoked = false, metadata = f.metadata::jsonb
+        from unnest(v_free, v_tenants, v_names, v_free_slots, v_nonces, v_metadata)
+          f(ord, tenant, name, slot, nonce, metadata)
         where l.tenant = f.tenant and l.name = f.name and l.slot = f.slot
           and (l.expires_at is not null or l.holder_id is null or l.holder_id <> all (v_live))
         returning f.ord, l.token
@@ -329,19 +718,21 @@ begin
       exit when cardinality(granted) = v_asked;
     end if;
 
-    select array_agg(s.ord) filter (where s.missing),
+    select array_agg(s.ord) filter (where s.missing), array_agg(s.ord) filter (where s.crowded),
            array_agg(s.ord) filter (where s.mine), array_agg(s.token) filter (where s.mine),
            array_agg(s.ord) filter (where s.theirs), array_agg(s.left_ms) filter (where s.theirs)
-    into v_missing, granted, tokens, held, held_for
+    into v_missing, v_crowded, granted, tokens, held, held_for
     from (
       select a.ord::integer, l.token, l.tenant is null as missing,
+             coalesce(l.crowded and (l.holder_id is distinct from p_holder or l.nonce <> a.nonce), false) as crowded,
              coalesce(l.holder_id = p_holder and l.nonce = a.nonce, false) as mine,
-             l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) as theirs,
+             l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) and not l.crowded as theirs,
              least(ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000), 2147483647)::integer
                as left_ms
       from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
       left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       left join holder h on h.id = l.holder_id and l.expires_at is null
+      where v_special[a.ord] is not true
     ) s;
     exit when v_missing is null or v_round = 2;
 
@@ -354,10 +745,60 @@ begin
     order by a.tenant, a.name
     on conflict do nothing;
   end loop;
+
+  -- Whoever will wait is woken by the release only if the lease says so, and it can say so only as long as it is held:
+  -- one that is released meanwhile is in neither list, and asked for again at once.
+  if held is not null and true = any (p_wants) then
+    with waiting as (
+      select a.ord, l.tenant, l.name, l.slot, l.wanted
+      from unnest(p_tenants, p_names, v_slots, p_wants) with ordinality a(tenant, name, slot, wants, ord)
+      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+      where a.wants and a.ord = any (held) and l.holder_id is not null
+      for no key update of l skip locked
+    ), marked as (
+      update lease l set wanted = true
+      from waiting w
+      where l.tenant = w.tenant and l.name = w.name and l.slot = w.slot and not w.wanted
+    )
+    select array_agg(ord) into v_marked from waiting;
+    select array_agg(h.ord), array_agg(h.left_ms) into held, held_for
+    from unnest(held, held_for) h(ord, left_ms)
+    where p_wants[h.ord] is not true or h.ord = any (v_marked);
+  end if;
+
+  slots := array_fill(0, array[coalesce(cardinality(granted), 0)]);
+  total_slots := array_fill(null::integer, array[cardinality(slots)]);
+  total_tokens := array_fill(null::bigint, array[cardinality(slots)]);
+  if v_special is null and v_crowded is null then
+    return;
+  end if;
+  for v_ask in
+    select a.ord from unnest(p_tenants, p_names) with ordinality a(tenant, name, ord)
+    where v_special[a.ord] or a.ord = any (v_crowded) order by a.tenant, a.name, a.ord
+  loop
+    if v_holder.id is null then
+      v_holder := holder_check(p_holder, p_epoch);
+    end if;
+    v_taken := lease_take(
+      p_holder, p_term, p_tenants[v_ask], p_names[v_ask], p_nonces[v_ask], coalesce(p_wants[v_ask], false),
+      p_metadata[v_ask]::jsonb, coalesce(p_limits[v_ask], 1), p_totals[v_ask], coalesce(p_shared[v_ask], false),
+      coalesce(p_fair[v_ask], false));
+    if v_taken.slot is not null then
+      granted := granted || v_ask;
+      tokens := tokens || v_taken.token;
+      slots := slots || v_taken.slot;
+      total_slots := total_slots || v_taken.total_slot;
+      total_tokens := total_tokens || v_taken.total_token;
+    elsif v_taken.marked then
+      held := held || v_ask;
+      held_for := held_for || v_taken.held_for;
+    end if;
+  end loop;
 end
 $$;
 
--- Frees leases that this holder has with exactly these tokens; answers which (counted from 1) it found so.
+-- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
+-- from 1) it found so. The nonce stays: a guard may still be open.
 create or replace function lease_release(
   p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
 returns integer[]
@@ -374,16 +815,22 @@ set jit = off
 as $$
 declare
   v_released integer[];
+  v_tenants text[];
+  v_names text[];
 begin
   perform durable();
   with freed as (
-    update lease l set holder_id = null, nonce = null, expires_at = null
+    update lease l set holder_id = null, expires_at = null
     from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
     where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       and l.token = a.token and l.holder_id = p_holder
-    returning a.ord::integer
+    returning a.ord::integer, l.tenant, l.name, l.wanted
   )
-  select array_agg(ord) into v_released from freed;
+  select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
+  into v_released, v_tenants, v_names from freed f;
+  if v_tenants is not null then
+    perform wake(v_tenants, v_names);
+  end if;
   return coalesce(v_released, '{}');
 end
 $$;
@@ -423,11 +870,70 @@ begin
     update lease l set expires_at = v_now + p_term
     from unnest(v_locked) f(ord)
     where l.tenant = p_tenants[f.ord] and l.name = p_names[f.ord] and l.slot = p_slots[f.ord]
-      and l.expires_at > v_now
+      and l.expires_at > v_now and not l.revoked
     returning f.ord
   )
   select array_agg(ord) into v_renewed from renewed;
   return coalesce(v_renewed, '{}');
+end
+$$;
+
+-- Gives up places in queues; who stands behind them is told.
+create or replace function lease_withdraw(p_nonces uuid[]) returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_tenants text[];
+  v_names text[];
+begin
+  with gone as (delete from ticket where nonce = any (p_nonces) returning tenant, name)
+  select array_agg(tenant), array_agg(name) into v_tenants, v_names from gone;
+  if v_tenants is not null then
+    perform wake(v_tenants, v_names);
+  end if;
+end
+$$;
+
+-- Takes leases of a resource away from whoever holds them: free after the grace, and their holders are told. p_token:
+-- only the one with this token, so that a successor is never hit. Answers the tokens.
+create or replace function lease_revoke(p_tenant text, p_name text, p_grace interval, p_token bigint default null)
+returns bigint[]
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_slots integer[];
+  v_now timestamptz;
+  v_tokens bigint[];
+begin
+  perform durable();
+  v_slots := array(
+    select l.slot from lease l
+    where l.tenant = p_tenant and l.name = p_name and l.holder_id is not null and (p_token is null or l.token = p_token)
+    order by l.slot for no key update);
+  v_now := clock_timestamp();
+  insert into revocation (holder_id, tenant, name, slot, token)
+  select l.holder_id, l.tenant, l.name, l.slot, l.token
+  from lease l join holder h on h.id = l.holder_id
+  where l.tenant = p_tenant and l.name = p_name and l.slot = any (v_slots)
+  order by l.holder_id
+  on conflict do nothing;
+  -- With a grace it becomes a lease with a fixed term, which nothing prolongs.
+  with taken as (
+    update lease l
+    set revoked = true,
+        holder_id = case when p_grace > interval '0' then l.holder_id end,
+        expires_at = case when p_grace > interval '0' then least(l.expires_at, v_now + p_grace) end
+    where l.tenant = p_tenant and l.name = p_name and l.slot = any (v_slots)
+    returning l.token
+  )
+  select coalesce(array_agg(t.token), '{}') into v_tokens from taken t;
+  if v_tokens <> '{}' then
+    perform wake(array[p_tenant], array[p_name]);
+    perform pg_notify(channel(), 'revoked');
+  end if;
+  return v_tokens;
 end
 $$;
 
@@ -442,6 +948,7 @@ begin
   -- KEY SHARE: excludes a takeover (FOR UPDATE), and neither other guards nor a release or renewal.
   perform from lease l
   where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot and l.token = p_token and l.holder_id is not null
+    and not (l.revoked and l.expires_at <= clock_timestamp())
   for key share;
   if not found then
     raise exception 'stale fencing token % for lease %', p_token, p_name
@@ -483,7 +990,7 @@ $$;
 create or replace view leases as
 select l.tenant, l.name, l.slot, l.token, l.holder_id,
        l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held,
-       coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application
+       coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application, l.shared, l.revoked, l.metadata
 from lease l
 left join holder h on h.id = l.holder_id;
 
@@ -530,5 +1037,5 @@ begin
 end
 $$;
 
-drop table lease, holder, state;
+drop table ticket, revocation, lease, holder, state;
 drop sequence token;

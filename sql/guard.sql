@@ -9,6 +9,7 @@ begin
   -- KEY SHARE: excludes a takeover (FOR UPDATE), and neither other guards nor a release or renewal.
   perform from lease l
   where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot and l.token = p_token and l.holder_id is not null
+    and not (l.revoked and l.expires_at <= clock_timestamp())
   for key share;
   if not found then
     raise exception 'stale fencing token % for lease %', p_token, p_name

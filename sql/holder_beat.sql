@@ -1,5 +1,6 @@
--- Extends a holder that has not expired; false when it has: then it is dead for good.
-create or replace function holder_beat(p_holder uuid) returns boolean
+-- Extends a holder that has not expired; not alive when it has: then it is dead for good. revoked: something of it was
+-- revoked that it has not been told of.
+create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean)
 language plpgsql volatile security definer
 set search_path from current
 as $$
@@ -10,10 +11,10 @@ begin
   perform durable();
   select * into v_holder from holder where id = p_holder for no key update;
   v_now := clock_timestamp();  -- after the lock: the wait for it must not count as life
-  if v_holder.expires_at is null or v_holder.expires_at <= v_now then
-    return false;
+  alive := v_holder.expires_at is not null and v_holder.expires_at > v_now;
+  if alive then
+    update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
   end if;
-  update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
-  return true;
+  revoked := exists (select from revocation r where r.holder_id = p_holder);
 end
 $$;

@@ -6,5 +6,6 @@ as $$
 begin
   perform durable();
   delete from holder where id = p_holder;
+  delete from revocation where holder_id = p_holder;
 end
 $$;

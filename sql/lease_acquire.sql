@@ -2,11 +2,19 @@
 --
 -- p_term null: the leases live as long as the holder. Otherwise each gets a fixed expiry of its own, and the holder
 -- only has to live now. Asked again with the same nonce, a lease that was granted is answered with the same token.
--- granted and tokens go together; so do held and held_for (milliseconds until the present holder expires unless it
--- is renewed; 0 or less, or null: it has expired, and something else keeps the lease). Both count from 1 in the order of the arguments. What stands in neither is being changed right now.
+-- p_wants: whether the caller will wait, so that whoever releases the lease wakes it up. p_limits, p_totals, p_shared
+-- and p_fair are for what lease_take decides, one resource at a time; all else is decided for all leases at once.
+--
+-- granted, tokens and slots go together, and so do total_slots and total_tokens where a total was asked for; so do held
+-- and held_for (milliseconds until the present holder expires unless it is renewed; 0 or less, or null: it has expired,
+-- and something else keeps the lease). All count from 1 in the order of the arguments. What stands in neither is being
+-- changed right now.
 create or replace function lease_acquire(
   p_holder uuid, p_epoch integer, p_term interval, p_tenants text[], p_names text[], p_nonces uuid[],
-  out granted integer[], out tokens bigint[], out held integer[], out held_for integer[])
+  p_wants boolean[] default null, p_metadata text[] default null, p_limits integer[] default null,
+  p_totals integer[] default null, p_shared boolean[] default null, p_fair boolean[] default null,
+  out granted integer[], out tokens bigint[], out slots integer[], out total_slots integer[],
+  out total_tokens bigint[], out held integer[], out held_for integer[])
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -22,6 +30,8 @@ declare
   v_asked integer := cardinality(p_names);
   -- An array like the others, not a constant: a constant alone would let the planner scan the index for it.
   v_slots integer[] := array_fill(0, array[cardinality(p_names)]);
+  -- Of the asks, those that lease_take decides.
+  v_special boolean[];
   v_holder holder;
   v_now timestamptz;
   v_free integer[];
@@ -29,39 +39,50 @@ declare
   v_names text[];
   v_free_slots integer[];
   v_nonces uuid[];
+  v_metadata text[];
   v_blockers uuid[];
   v_live uuid[];
   v_token bigint;
   v_floor bigint;
   v_missing integer[];
+  v_crowded integer[];
+  v_marked integer[];
+  v_ask integer;
+  v_taken record;
 begin
   perform durable();
+  if p_limits is not null then
+    v_special := array(
+      select coalesce(l <> 1 or t is not null or s or f, false)
+      from unnest(p_limits, p_totals, p_shared, p_fair) with ordinality a(l, t, s, f, ord) order by ord);
+  end if;
+  if p_metadata is null then
+    p_metadata := array_fill(null::text, array[v_asked]);
+  end if;
 
   for v_round in 1..2 loop
+    exit when true = all (v_special);
     -- A lease that is plainly held is not locked: a failed try writes nothing. One that a guard holds KEY SHARE on
     -- is skipped, whatever became of its holder.
     v_now := clock_timestamp();
     select array_agg(f.ord), array_agg(f.tenant), array_agg(f.name), array_agg(f.slot), array_agg(f.nonce),
+           array_agg(f.metadata),
            array_agg(f.holder_id) filter (where f.holder_id is not null and f.expires_at is null)
-    into v_free, v_tenants, v_names, v_free_slots, v_nonces, v_blockers
+    into v_free, v_tenants, v_names, v_free_slots, v_nonces, v_metadata, v_blockers
     from (
-      select a.ord, a.tenant, a.name, a.slot, a.nonce, l.holder_id, l.expires_at
-      from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
+      select a.ord, a.tenant, a.name, a.slot, a.nonce, a.metadata, l.holder_id, l.expires_at
+      from unnest(p_tenants, p_names, v_slots, p_nonces, p_metadata)
+        with ordinality a(tenant, name, slot, nonce, metadata, ord)
       join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-      where l.holder_id is null
-         or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now
+      where (l.holder_id is null
+         or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now)
+        and not l.crowded and v_special[a.ord] is not true
       for update of l skip locked
     ) f;
 
     if v_free is not null then
-      -- KEY SHARE keeps a takeover from burying this holder before the commit, and lets its heartbeat pass.
       if v_holder.id is null then
-        select * into v_holder from holder where id = p_holder for key share;
-        if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
-          raise exception 'holder % has expired', p_holder using errcode = 'FP002';
-        elsif v_holder.epoch <> p_epoch then
-          raise exception 'holder % has moved on to epoch %', p_holder, v_holder.epoch using errcode = 'FP003';
-        end if;
+        v_holder := holder_check(p_holder, p_epoch);
       end if;
 
       -- The rows cannot change any more, but what the search above saw of their holders is older than the locks.
@@ -80,8 +101,10 @@ begin
       with taken as (
         update lease l
         set token = greatest(v_token, v_floor, l.token + 1),
-            holder_id = p_holder, nonce = f.nonce, acquired_at = v_now, expires_at = v_now + p_term
-        from unnest(v_free, v_tenants, v_names, v_free_slots, v_nonces) f(ord, tenant, name, slot, nonce)
+            holder_id = p_holder, nonce = f.nonce, acquired_at = v_now, expires_at = v_now + p_term,
+            wanted = false, shared = false, revoked = false, metadata = f.metadata::jsonb
+        from unnest(v_free, v_tenants, v_names, v_free_slots, v_nonces, v_metadata)
+          f(ord, tenant, name, slot, nonce, metadata)
         where l.tenant = f.tenant and l.name = f.name and l.slot = f.slot
           and (l.expires_at is not null or l.holder_id is null or l.holder_id <> all (v_live))
         returning f.ord, l.token
@@ -91,19 +114,21 @@ begin
       exit when cardinality(granted) = v_asked;
     end if;
 
-    select array_agg(s.ord) filter (where s.missing),
+    select array_agg(s.ord) filter (where s.missing), array_agg(s.ord) filter (where s.crowded),
            array_agg(s.ord) filter (where s.mine), array_agg(s.token) filter (where s.mine),
            array_agg(s.ord) filter (where s.theirs), array_agg(s.left_ms) filter (where s.theirs)
-    into v_missing, granted, tokens, held, held_for
+    into v_missing, v_crowded, granted, tokens, held, held_for
     from (
       select a.ord::integer, l.token, l.tenant is null as missing,
+             coalesce(l.crowded and (l.holder_id is distinct from p_holder or l.nonce <> a.nonce), false) as crowded,
              coalesce(l.holder_id = p_holder and l.nonce = a.nonce, false) as mine,
-             l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) as theirs,
+             l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) and not l.crowded as theirs,
              least(ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000), 2147483647)::integer
                as left_ms
       from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
       left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       left join holder h on h.id = l.holder_id and l.expires_at is null
+      where v_special[a.ord] is not true
     ) s;
     exit when v_missing is null or v_round = 2;
 
@@ -115,6 +140,55 @@ begin
     where a.ord = any (v_missing)
     order by a.tenant, a.name
     on conflict do nothing;
+  end loop;
+
+  -- Whoever will wait is woken by the release only if the lease says so, and it can say so only as long as it is held:
+  -- one that is released meanwhile is in neither list, and asked for again at once.
+  if held is not null and true = any (p_wants) then
+    with waiting as (
+      select a.ord, l.tenant, l.name, l.slot, l.wanted
+      from unnest(p_tenants, p_names, v_slots, p_wants) with ordinality a(tenant, name, slot, wants, ord)
+      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+      where a.wants and a.ord = any (held) and l.holder_id is not null
+      for no key update of l skip locked
+    ), marked as (
+      update lease l set wanted = true
+      from waiting w
+      where l.tenant = w.tenant and l.name = w.name and l.slot = w.slot and not w.wanted
+    )
+    select array_agg(ord) into v_marked from waiting;
+    select array_agg(h.ord), array_agg(h.left_ms) into held, held_for
+    from unnest(held, held_for) h(ord, left_ms)
+    where p_wants[h.ord] is not true or h.ord = any (v_marked);
+  end if;
+
+  slots := array_fill(0, array[coalesce(cardinality(granted), 0)]);
+  total_slots := array_fill(null::integer, array[cardinality(slots)]);
+  total_tokens := array_fill(null::bigint, array[cardinality(slots)]);
+  if v_special is null and v_crowded is null then
+    return;
+  end if;
+  for v_ask in
+    select a.ord from unnest(p_tenants, p_names) with ordinality a(tenant, name, ord)
+    where v_special[a.ord] or a.ord = any (v_crowded) order by a.tenant, a.name, a.ord
+  loop
+    if v_holder.id is null then
+      v_holder := holder_check(p_holder, p_epoch);
+    end if;
+    v_taken := lease_take(
+      p_holder, p_term, p_tenants[v_ask], p_names[v_ask], p_nonces[v_ask], coalesce(p_wants[v_ask], false),
+      p_metadata[v_ask]::jsonb, coalesce(p_limits[v_ask], 1), p_totals[v_ask], coalesce(p_shared[v_ask], false),
+      coalesce(p_fair[v_ask], false));
+    if v_taken.slot is not null then
+      granted := granted || v_ask;
+      tokens := tokens || v_taken.token;
+      slots := slots || v_taken.slot;
+      total_slots := total_slots || v_taken.total_slot;
+      total_tokens := total_tokens || v_taken.total_token;
+    elsif v_taken.marked then
+      held := held || v_ask;
+      held_for := held_for || v_taken.held_for;
+    end if;
   end loop;
 end
 $$;

@@ -1,4 +1,5 @@
--- Frees leases that this holder has with exactly these tokens; answers which (counted from 1) it found so.
+-- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
+-- from 1) it found so. The nonce stays: a guard may still be open.
 create or replace function lease_release(
   p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
 returns integer[]
@@ -15,16 +16,22 @@ set jit = off
 as $$
 declare
   v_released integer[];
+  v_tenants text[];
+  v_names text[];
 begin
   perform durable();
   with freed as (
-    update lease l set holder_id = null, nonce = null, expires_at = null
+    update lease l set holder_id = null, expires_at = null
     from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
     where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       and l.token = a.token and l.holder_id = p_holder
-    returning a.ord::integer
+    returning a.ord::integer, l.tenant, l.name, l.wanted
   )
-  select array_agg(ord) into v_released from freed;
+  select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
+  into v_released, v_tenants, v_names from freed f;
+  if v_tenants is not null then
+    perform wake(v_tenants, v_names);
+  end if;
   return coalesce(v_released, '{}');
 end
 $$;

@@ -33,7 +33,7 @@ begin
     update lease l set expires_at = v_now + p_term
     from unnest(v_locked) f(ord)
     where l.tenant = p_tenants[f.ord] and l.name = p_names[f.ord] and l.slot = p_slots[f.ord]
-      and l.expires_at > v_now
+      and l.expires_at > v_now and not l.revoked
     returning f.ord
   )
   select array_agg(ord) into v_renewed from renewed;

@@ -14,7 +14,9 @@ import { type ConnectionSource, connectionSource } from './session/connection.ts
 import { closedError, Database, schemaName } from './session/database.ts';
 import { Link } from './session/link.ts';
 import { LockConnections } from './session/lock-connections.ts';
+import { Notifications } from './session/notifications.ts';
 import type { CallerTransaction } from './session/transaction.ts';
+import { channelOf, revokedMessage } from './sql/notification.ts';
 
 /** How a Fencepost is made. */
 export interface FencepostOptions {
@@ -94,8 +96,18 @@ export class Fencepost implements AsyncDisposable {
     this.#database = new Database(connection, schema, clock);
     const open = (limit?: number) => this.#database.open(limit);
     const link = new Link(open, clock);
-    this.#holders = new Holders({ link, open, clock, schema, application: `${hostname()}:${pid}` });
-    this.leases = new Leases({ schema, clock, commands: new Commands(open, clock), holders: this.#holders });
+    const notifications = new Notifications(link, channelOf(schema), clock);
+    this.#holders = new Holders({
+      link,
+      open,
+      clock,
+      schema,
+      application: `${hostname()}:${pid}`,
+      revoked: (tokens) => this.leases.revoked(tokens),
+    });
+    notifications.hear(revokedMessage, () => this.#holders.beat());
+    const commands = new Commands(open, clock);
+    this.leases = new Leases({ schema, clock, commands, holders: this.#holders, notifications });
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,

@@ -22,7 +22,8 @@ export type { Key } from './core/key.ts';
 export { Fencepost, type FencepostOptions, type Inspect, type SessionOptions } from './fencepost.ts';
 export { type FencedColumn, fencedColumnSql } from './lease/fenced-column.ts';
 export type { Lease, LeaseState } from './lease/lease.ts';
-export type { LeaseOptions, Leases } from './lease/leases.ts';
+export type { LeaseOptions } from './lease/lease-options.ts';
+export type { Leases, RevokeOptions } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';
 export type { ConnectionSource } from './session/connection.ts';
 export type {

@@ -44,8 +44,8 @@ export async function grant(
 }
 
 /**
- * The shared session, if it got the locks. One that the server ended while nobody looked shows only when it is used; what
- * was tried on it ended with it, so that it can be tried again on a new one.
+ * The shared session, if it got the locks. One that the server ended while nobody looked shows only when it is used: as
+ * long as nothing was sent on it, a new one is tried.
  */
 async function tryShared(connections: LockConnections, set: LockSet): Promise<LockConnection | undefined> {
   for (let lost = 0; ; lost += 1) {
@@ -53,7 +53,8 @@ async function tryShared(connections: LockConnections, set: LockSet): Promise<Lo
     try {
       return (await shared.try(set)) ? shared : undefined;
     } catch (error) {
-      if (!shared.lost || lost === 1 || !(error instanceof DatabaseError)) throw error;
+      const sent = !(error instanceof DatabaseError) || error.inDoubt;
+      if (sent || !shared.lost || lost === 1) throw error;
     }
   }
 }

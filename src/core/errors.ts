@@ -45,13 +45,17 @@ export class LockTimeoutError extends FencepostError {
   }
 }
 
-/** Why a lock was lost: it could not be renewed in time, its server session ended, or what held it was closed. */
-export type LossReason = 'expired' | 'connection' | 'closed';
+/**
+ * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, or an
+ * operator took it away.
+ */
+export type LossReason = 'expired' | 'connection' | 'closed' | 'revoked';
 
 const lossTexts: Record<LossReason, string> = {
   expired: 'it could not be renewed in time',
   connection: 'the server session that held it has ended',
   closed: 'what it was held by was closed',
+  revoked: 'it was revoked',
 };
 
 /** The lock was held and is not held any more. The reason of a handle's `signal`. */

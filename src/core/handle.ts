@@ -37,7 +37,8 @@ export abstract class Handle implements AsyncDisposable {
   readonly key: string;
   readonly #tenure: Tenure;
   readonly #holding: Holding = { lose: (reason, cause) => this.#lose(reason, cause) };
-  #loss: LockLostError | undefined;
+  #lost: { readonly reason: LossReason; readonly cause: unknown } | undefined;
+  #error: LockLostError | undefined;
   #releasing: Promise<void> | undefined;
   #controller: AbortController | undefined;
 
@@ -50,7 +51,7 @@ export abstract class Handle implements AsyncDisposable {
 
   /** Compares clocks each time it is read: after a pause of the process it says `lost` before any timer has run. */
   get state(): HandleState {
-    if (this.#loss !== undefined) return 'lost';
+    if (this.#lost !== undefined) return 'lost';
     if (this.#releasing !== undefined) return 'released';
     if (this.#tenure.remaining() <= 0) {
       this.#lose('expired');
@@ -78,15 +79,17 @@ export abstract class Handle implements AsyncDisposable {
   assertHeld(): void {
     const state = this.state;
     if (state === 'released') throw new StateError(`${this.key} was released`);
-    if (this.#loss !== undefined) throw this.#loss;
+    if (state === 'lost') throw this.#loss;
   }
 
   /**
    * Gives the lock back; ends when the server has confirmed it, or when it is free there anyway. The second call and
-   * those after it end with the first. A lost lock has nothing to release.
+   * those after it end with the first. A lost lock has nothing to release, except that one that was revoked with a
+   * grace is free at once.
    */
   release(): Promise<void> {
-    this.#releasing ??= this.state === 'lost' ? Promise.resolve() : this.#release();
+    const over = this.state === 'lost' && this.#lost?.reason !== 'revoked';
+    this.#releasing ??= over ? Promise.resolve() : this.#release();
     return this.#releasing;
   }
 
@@ -100,9 +103,21 @@ export abstract class Handle implements AsyncDisposable {
   /** This process has nothing to do with the lock any more. @internal */
   protected abstract ended(): void;
 
+  /** Made when somebody wants to see it: a stack trace for each of 100,000 would keep the process busy for a second. */
+  get #loss(): LockLostError {
+    const { reason, cause } = this.#lost ?? { reason: 'expired', cause: undefined };
+    this.#error ??= new LockLostError(this.key, reason, { cause });
+    return this.#error;
+  }
+
+  /** An operator has taken it away. @internal */
+  protected revoke(): void {
+    this.#lose('revoked');
+  }
+
   #lose(reason: LossReason, cause?: unknown): void {
-    if (this.#loss !== undefined || this.#releasing !== undefined) return;
-    this.#loss = new LockLostError(this.key, reason, { cause });
+    if (this.#lost !== undefined || this.#releasing !== undefined) return;
+    this.#lost = { reason, cause };
     this.#tenure.drop(this.#holding);
     this.ended();
     this.#controller?.abort(this.#loss);

@@ -5,8 +5,9 @@ import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
 import type { Link } from '../session/link.ts';
-import { beatHolder, closeHolder, fenceHolder, openHolder } from '../sql/holder.ts';
+import { beatHolder, closeHolder, fenceHolder, openHolder, revokedOf } from '../sql/holder.ts';
 import type { Held } from '../sql/lease.ts';
+import { numbersOf } from '../sql/statement.ts';
 
 /** What keeps a lease alive: the process's heartbeat, or a fixed term of its own. */
 export interface LeaseTenure extends Tenure {
@@ -14,7 +15,7 @@ export interface LeaseTenure extends Tenure {
   readonly holder: Holder;
   readonly ttl: number;
   /** Ends when the server has confirmed it, or with the tenure; rejects when the server could not be asked. */
-  renew(held: Held): Promise<void>;
+  renew(held: readonly Held[]): Promise<void>;
 }
 
 /** What a holder needs of its surroundings. */
@@ -25,6 +26,8 @@ export interface HolderContext {
   readonly clock: Clock;
   readonly schema: string;
   readonly application: string;
+  /** Is told the tokens of what an operator has taken away from a holder of this process. */
+  revoked(tokens: ReadonlySet<bigint>): void;
 }
 
 /**
@@ -152,9 +155,21 @@ export class Holder implements LeaseTenure {
     const [row] = await link.query(beatHolder(schema, this.id), Math.max(this.ttl / 5, 50));
     // The answer may have come too late: then what it says about the server is not what others were told here.
     if (!this.live) return;
-    if (row?.answer !== 't') return this.buried();
+    if (row?.alive !== 't') return this.buried();
     if (elapsed(this.#confirmed, sent) > 0) this.#confirmed = sent;
     this.#doubtful = false;
+    // When that fails, the next heartbeat says it again.
+    if (row.revoked === 't') this.#learn().catch(() => {});
+  }
+
+  /** Asks what was revoked, and again with what it has been told, until the server knows that it knows. */
+  async #learn(): Promise<void> {
+    const { link, revoked, schema } = this.#context;
+    for (let told: string[] = [], first = true; first || told.length > 0; first = false) {
+      const [row] = await link.query(revokedOf(schema, this.id, told), this.ttl / 5);
+      told = numbersOf(row?.answer);
+      revoked(new Set(told.map(BigInt)));
+    }
   }
 
   #planBeat(delay: number): void {

@@ -26,6 +26,11 @@ export class Holders {
     return opening;
   }
 
+  /** Sends a heartbeat of each, for what its answer says. */
+  beat(): void {
+    for (const opening of this.#opening.values()) opening.then((holder) => holder.renew()).catch(() => {});
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     const opening = [...this.#opening.values()];

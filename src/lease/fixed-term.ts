@@ -7,7 +7,7 @@ import type { Held } from '../sql/lease.ts';
 export interface FixedTermContext {
   readonly clock: Clock;
   /** Asks the server for another term; answers whether it gave one. */
-  renew(held: Held): Promise<boolean>;
+  renew(held: readonly Held[]): Promise<boolean>;
 }
 
 /** The tenure of one lease with an expiry of its own, which no heartbeat moves. */
@@ -50,7 +50,7 @@ export class FixedTerm implements LeaseTenure {
     this.#cancelDeadline();
   }
 
-  async renew(held: Held): Promise<void> {
+  async renew(held: readonly Held[]): Promise<void> {
     const sent = this.#context.clock.now();
     if (!(await this.#context.renew(held))) return this.#expire();
     this.#since = sent;

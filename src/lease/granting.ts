@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
@@ -7,11 +6,12 @@ import { hasState, holderExpired, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
 import type { Commands, Kind } from '../session/commands.ts';
-import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
+import type { Notifications } from '../session/notifications.ts';
+import type { Answer, Ask, Held } from '../sql/lease.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Kinds, kindsOf } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
-import { resourceText } from './resource.ts';
+import { resourceText, topicOf } from './resource.ts';
 
 /** What leases need of their surroundings. */
 export interface LeaseContext {
@@ -19,7 +19,11 @@ export interface LeaseContext {
   readonly clock: Clock;
   readonly commands: Commands;
   readonly holders: Holders;
+  readonly notifications: Notifications;
 }
+
+/** How many leases are released at a time. */
+const portion = 1_024;
 
 /** A try that did not get the lease. `heldFor`: until its holder expires unless it is renewed, where known. */
 export interface Refusal {
@@ -33,6 +37,8 @@ export class Granting implements LeaseKeeper {
   readonly #kinds = new WeakMap<Holder, Kinds>();
   /** What this process holds and has not given back. */
   readonly #leases = new Set<Lease>();
+  /** Tokens that were taken away before this process knew that it had them. */
+  readonly #revoked = new Set<bigint>();
 
   constructor(context: LeaseContext) {
     this.#context = context;
@@ -40,8 +46,7 @@ export class Granting implements LeaseKeeper {
   }
 
   /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
-  async try(resource: Resource, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    const ask = { resource, nonce: randomUUID() };
+  async try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
     // Keeps the holder from being closed for want of use while the acquire is under way.
     const pending: Holding = { lose() {} };
     for (let dead = 0; ; dead += 1) {
@@ -53,7 +58,7 @@ export class Granting implements LeaseKeeper {
         if (!hasState(error, holderExpired)) throw error;
         // A new holder for the next try. When those die as well, the server is slower than the ttl.
         holder.buried();
-        if (dead === 2) throw new LockLostError(resourceText(resource), 'expired', { cause: error });
+        if (dead === 2) throw new LockLostError(resourceText(ask.resource), 'expired', { cause: error });
       } finally {
         holder.drop(pending);
       }
@@ -63,20 +68,21 @@ export class Granting implements LeaseKeeper {
   async #tryLiving(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
     const { acquire } = this.#kindsOf(holder);
     const [answer] = await Promise.all([this.#ask(holder, acquire, ask), holder.freshen()]);
-    if (!('token' in answer)) return answer;
+    if ('heldFor' in answer) return answer;
     await holder.freshen();
-    if (holder.live) return this.#lease(holder, { resource: ask.resource, token: answer.token });
+    if (holder.live) return this.#lease(holder, answer);
     throw new LockLostError(resourceText(ask.resource), 'expired');
   }
 
   async #tryFixed(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
     const { clock, commands } = this.#context;
     const { acquireFixed, renewFixed } = this.#kindsOf(holder);
-    const context = { clock, renew: (one: Held) => commands.submit(renewFixed, one) };
+    const renew = async (all: readonly Held[]): Promise<boolean> =>
+      (await Promise.all(all.map((one) => commands.submit(renewFixed, one)))).every(Boolean);
+    const context = { clock, renew };
     const first = new FixedTerm(context, holder);
-    const answer = await this.#ask(holder, acquireFixed, ask);
-    if (!('token' in answer)) return answer;
-    const held = { resource: ask.resource, token: answer.token };
+    const held = await this.#ask(holder, acquireFixed, ask);
+    if ('heldFor' in held) return held;
     if (first.age < first.ttl / 20) return this.#lease(first, held);
     // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
     const second = new FixedTerm(context, holder);
@@ -86,15 +92,41 @@ export class Granting implements LeaseKeeper {
     throw typeof renewed === 'boolean' ? new LockLostError(resourceText(ask.resource), 'expired') : renewed;
   }
 
-  async giveBack(tenure: LeaseTenure, held: Held): Promise<void> {
-    const { clock, commands } = this.#context;
+  async giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void> {
     const { release } = this.#kindsOf(tenure.holder);
+    await Promise.all(held.map((one) => this.#insist(release, one, tenure)));
+  }
+
+  /** A call has stopped to wait: it must not stand in the way of those behind it. */
+  async withdraw(ask: Ask, ttl: number): Promise<void> {
+    const holder = await this.#context.holders.use(ttl);
+    await this.#insist(this.#kindsOf(holder).withdraw, ask.nonce, holder);
+  }
+
+  ended(lease: Lease): void {
+    this.#leases.delete(lease);
+    for (const { resource } of lease.held) this.#context.notifications.tell(topicOf(resource));
+  }
+
+  /** An operator has taken leases away. */
+  revoked(tokens: ReadonlySet<bigint>): void {
+    for (const token of tokens) this.#revoked.add(token);
+    for (const lease of this.#leases) this.#checkRevoked(lease);
+  }
+
+  #checkRevoked(lease: Lease): void {
+    const taken = lease.held.filter(({ token }) => this.#revoked.delete(token));
+    if (taken.length > 0) lease.revoked();
+  }
+
+  /** Sends it until the server has answered, or until nothing is left to tell because the tenure is over. */
+  async #insist<Call, Answered>(kind: Kind<Call, Answered>, call: Call, tenure: LeaseTenure): Promise<void> {
+    const { clock, commands } = this.#context;
     for (let pausing = 0; ; pausing = Math.min(tenure.ttl / 20, 500)) {
       try {
-        await commands.submit(release, held);
+        await commands.submit(kind, call);
         return;
       } catch (error) {
-        // Once it has expired nothing is left to give back.
         if (tenure.remaining() <= 0) return;
         if (!(error instanceof FencepostError) || !error.retriable) throw error;
         if (pausing > 0) await pause(clock, pausing);
@@ -102,17 +134,20 @@ export class Granting implements LeaseKeeper {
     }
   }
 
-  ended(lease: Lease): void {
-    this.#leases.delete(lease);
-  }
-
+  /** In portions, so that the process can do something else in between. */
   async releaseAll(): Promise<void> {
-    await Promise.all([...this.#leases].map((lease) => lease.release()));
+    const releasing: Promise<void>[] = [];
+    for (const lease of [...this.#leases]) {
+      releasing.push(lease.release());
+      if (releasing.length % portion === 0) await new Promise(setImmediate);
+    }
+    await Promise.all(releasing);
   }
 
-  #lease(tenure: LeaseTenure, held: Held): Lease {
+  #lease(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Lease {
     const lease = new Lease(this, tenure, held);
     this.#leases.add(lease);
+    if (this.#revoked.size > 0) this.#checkRevoked(lease);
     return lease;
   }
 

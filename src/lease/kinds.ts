@@ -10,6 +10,7 @@ import {
   readFound,
   releaseLeases,
   renewLeases,
+  withdraw,
 } from '../sql/lease.ts';
 
 /** Calls in one statement: enough to share its cost, few enough that nobody waits long for the others. */
@@ -25,13 +26,15 @@ export interface Kinds {
   readonly renewFixed: Kind<Held, boolean>;
   /** Answers whether the lease was still there, with this token. */
   readonly release: Kind<Held, boolean>;
+  /** Of the nonces of calls that have stopped to wait: their places in queues. */
+  readonly withdraw: Kind<string, undefined>;
 }
 
 export function kindsOf(schema: string, holder: Holder): Kinds {
   const acquire = (term: number | undefined): Kind<Ask, Answer> => ({
     limit,
     statement: (asks) => acquireLeases(schema, holder, term, asks),
-    read: ([row], asks) => readAnswers(row, asks.length),
+    read: ([row], asks) => readAnswers(row, asks),
     failed(_, error) {
       if (error instanceof DatabaseError && error.inDoubt) holder.distrust();
     },
@@ -48,6 +51,11 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
       limit,
       statement: (held) => releaseLeases(schema, holder.id, held),
       read: ([row], held) => readFound(row, held.length),
+    },
+    withdraw: {
+      limit,
+      statement: (nonces) => withdraw(schema, nonces),
+      read: (_, nonces) => nonces.map(() => undefined),
     },
   };
 }

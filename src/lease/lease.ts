@@ -13,7 +13,7 @@ export type LeaseState = HandleState;
 export interface LeaseKeeper {
   readonly schema: string;
   /** Tells the server; ends when the lease is free there, or expired. */
-  giveBack(tenure: LeaseTenure, held: Held): Promise<void>;
+  giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void>;
   ended(lease: Lease): void;
 }
 
@@ -26,21 +26,24 @@ export class Lease extends Handle {
   readonly name: string;
   /** Greater than the token of every earlier lease of the same key. */
   readonly token: bigint;
-  /** Which of its slots this is. Always 0 as long as a key has one slot. */
-  readonly slot: number = 0;
+  /** Which of its slots this is: with `slots: 5` one of 0 to 4. 0 for an exclusive lease. */
+  readonly slot: number;
+  /** The rows that it is made of: its own, and with a limit over all tenants the one of that. @internal */
+  readonly held: readonly Held[];
   readonly #keeper: LeaseKeeper;
   readonly #tenure: LeaseTenure;
-  readonly #held: Held;
 
   /** @internal */
-  constructor(keeper: LeaseKeeper, tenure: LeaseTenure, held: Held) {
-    super(resourceText(held.resource), tenure);
+  constructor(keeper: LeaseKeeper, tenure: LeaseTenure, held: readonly [Held, ...Held[]]) {
+    const [{ resource, slot, token }] = held;
+    super(resourceText(resource), tenure);
     this.#keeper = keeper;
     this.#tenure = tenure;
-    this.#held = held;
-    this.tenant = held.resource.tenant;
-    this.name = held.resource.name;
-    this.token = held.token;
+    this.held = held;
+    this.tenant = resource.tenant;
+    this.name = resource.name;
+    this.slot = slot;
+    this.token = token;
   }
 
   /**
@@ -64,7 +67,7 @@ export class Lease extends Handle {
    */
   async guard(transaction: CallerTransaction): Promise<void> {
     try {
-      const statement = guardLease(this.#keeper.schema, this.#held);
+      const statement = guardLease(this.#keeper.schema, this.held);
       const [row] = await runIn('transaction', transaction, statement);
       if (row?.inside !== 'true') throw notInTransaction('transaction', 'a client outside of one');
     } catch (cause) {
@@ -83,13 +86,18 @@ export class Lease extends Handle {
    */
   async renew(): Promise<void> {
     this.assertHeld();
-    await this.#tenure.renew(this.#held);
+    await this.#tenure.renew(this.held);
     this.assertHeld();
   }
 
   /** @internal */
+  revoked(): void {
+    this.revoke();
+  }
+
+  /** @internal */
   protected giveBack(): Promise<void> {
-    return this.#keeper.giveBack(this.#tenure, this.#held);
+    return this.#keeper.giveBack(this.#tenure, this.held);
   }
 
   /** @internal */

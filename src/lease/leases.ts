@@ -1,36 +1,27 @@
+import { randomUUID } from 'node:crypto';
 import { within } from '../core/abort.ts';
 import { elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
-import { LockTimeoutError } from '../core/errors.ts';
-import { boolean, duration, optional, signal, validate, withDefault } from '../core/options.ts';
+import { ArgumentError, LockTimeoutError } from '../core/errors.ts';
+import { type Check, duration, optional, validate, withDefault } from '../core/options.ts';
+import { databaseFailure } from '../core/sqlstate.ts';
 import { closedError } from '../session/database.ts';
-import { Granting, type LeaseContext } from './granting.ts';
+import { readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
+import { Granting, type LeaseContext, type Refusal } from './granting.ts';
 import type { Lease } from './lease.ts';
-import { type LeaseKey, resourceOf, resourceText } from './resource.ts';
+import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';
+import { Lines } from './lines.ts';
+import { type LeaseKey, resourceOf, resourceText, topicOf } from './resource.ts';
 import { untilGranted } from './waiting.ts';
 
-/** How a lease is acquired. */
-export interface LeaseOptions {
-  /**
-   * How long the lease outlives its process: the longest time others wait after a crash. A shorter ttl frees sooner
-   * after a crash, and loses the lease sooner when the process or the network pauses. A process has one heartbeat for
-   * each ttl in use, every third of it: prefer few different ones. From 50 ms to 24 days; 30 seconds by default.
-   */
-  readonly ttl?: Duration | undefined;
-  /**
-   * How long to wait while somebody else holds it. For ever by default for `acquire` and `using`, 0 for `tryAcquire`.
-   */
-  readonly wait?: Duration | undefined;
-  /** Ends the wait: the call rejects with the signal's reason and holds nothing. Does not touch a granted lease. */
-  readonly signal?: AbortSignal | undefined;
-  /**
-   * `false`: the lease expires after `ttl` unless `lease.renew()` is called, though the process is alive. Then each
-   * renewal costs a statement. `true` by default: it lives as long as its process can reach the database.
-   */
-  readonly renew?: boolean | undefined;
+/** How a lease is revoked. */
+export interface RevokeOptions {
+  /** How long its holder has to stop, from when the call is answered on. 0 by default. */
+  readonly grace?: Duration | undefined;
+  /** Only a lease with this token: whoever has got it since is not hit. */
+  readonly token?: bigint | undefined;
 }
 
-const shortestTtl = 50;
 /** Longest time that `close` tries to tell a server that does not answer, in milliseconds. */
 const closeLimit = 5_000;
 
@@ -38,6 +29,7 @@ const closeLimit = 5_000;
 export class Leases {
   readonly #context: LeaseContext;
   readonly #granting: Granting;
+  readonly #lines: Lines;
   readonly #acquiring = new Set<Promise<unknown>>();
   #closed = false;
 
@@ -45,10 +37,12 @@ export class Leases {
   constructor(context: LeaseContext) {
     this.#context = context;
     this.#granting = new Granting(context);
+    this.#lines = new Lines(context.notifications);
   }
 
   /**
-   * Waits until the lease is free and takes it. Across processes it is granted in no particular order.
+   * Waits until the lease is free and takes it: in the order of the calls within a process; across processes in that
+   * order with `fair`, else in no particular one.
    *
    * @throws LockTimeoutError when `wait` has run out, the signal's reason when it aborts, DatabaseError when the
    * database cannot be asked, LockLostError when the answer came later than the ttl, SchemaError when it has not been migrated, ArgumentError for wrong arguments
@@ -95,9 +89,41 @@ export class Leases {
     return await work(lease);
   }
 
+  /**
+   * Takes a lease away from whoever holds it, or all that are held of its slots. Their `signal` aborts with reason
+   * `revoked`: at once where their process listens because something in it waits, otherwise with its next heartbeat, a
+   * third of its `ttl` later at most. After `grace` the lease is free and the guard refuses them; a release in between
+   * frees it earlier. Answers the tokens that were taken away.
+   *
+   * The downside: without a grace the next holder may begin while the old one has not been told yet. Its guarded writes
+   * are refused from the first moment on, what it does outside of the database is not.
+   *
+   * @example
+   * await fencepost.leases.revoke({ tenant: 't1', name: 'billing-sync' }, { grace: '10s' });
+   */
+  async revoke(key: LeaseKey, options?: RevokeOptions): Promise<bigint[]> {
+    const resource = resourceOf('key', key);
+    const { grace, token } = validate('options', options, {
+      grace: withDefault(duration(), 0),
+      token: optional(tokenCheck),
+    });
+    const { schema, commands } = this.#context;
+    try {
+      return readTokens(await commands.run(revokeLeases(schema, resource, grace, token)));
+    } catch (error) {
+      throw databaseFailure(`revoke ${resourceText(resource)}`, error, schema);
+    }
+  }
+
+  /** An operator has taken leases away. @internal */
+  revoked(tokens: ReadonlySet<bigint>): void {
+    this.#granting.revoked(tokens);
+  }
+
   /** @internal */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#lines.wakeAll();
     await Promise.allSettled(this.#acquiring);
     // Without the server they expire by themselves, as nothing renews them any more.
     await within(this.#context.clock, closeLimit, this.#granting.releaseAll());
@@ -117,15 +143,31 @@ export class Leases {
     defaultWait: number,
   ): Promise<Lease | undefined> {
     const resource = resourceOf('key', key);
-    const options = validate('options', given, {
-      ttl: withDefault(duration({ min: shortestTtl }), 30_000),
-      wait: withDefault(duration({ max: Infinity }), defaultWait),
-      signal: optional(signal()),
-      renew: withDefault(boolean(), true),
-    });
-    return untilGranted(this.#context.clock, options, () => {
+    const { ttl, wait, signal, renew, width, ...wanted } = readLeaseOptions(given, resource, defaultWait);
+    const ask = { ...wanted, resource, nonce: randomUUID() };
+    const topics = [topicOf(resource)] as [string, ...string[]];
+    if (ask.total !== undefined) topics.push(topicOf(totalOf(resource)));
+    let refused = false;
+    const attempt = async (waits: boolean): Promise<Lease | Refusal> => {
       if (this.#closed) throw closedError();
-      return this.#granting.try(resource, options.ttl, options.renew);
-    });
+      const outcome = await this.#granting.try({ ...ask, waits }, ttl, renew);
+      refused ||= waits && 'heldFor' in outcome;
+      return outcome;
+    };
+    let lease: Lease | undefined;
+    try {
+      const context = { ...this.#context, lines: this.#lines };
+      lease = await untilGranted(context, { wait, signal }, { topics, width, attempt });
+      return lease;
+    } finally {
+      if (lease === undefined && refused)
+        this.#granting.withdraw({ ...ask, waits: false }, ttl).catch(() => {});
+    }
   }
 }
+
+/** A token of a lease. */
+const tokenCheck: Check<bigint> = (argument, value) => {
+  if (typeof value === 'bigint') return value;
+  throw new ArgumentError(argument, 'a bigint', value);
+};

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../core/errors.ts';
-import { type Key, keyText } from '../core/key.ts';
+import { type Key, keyHash, keyText } from '../core/key.ts';
 import { optional, text, validate } from '../core/options.ts';
 import type { Resource } from '../sql/lease.ts';
 
@@ -22,6 +22,11 @@ export function resourceOf(argument: string, key: LeaseKey): Resource {
 /** How errors and handles call it. */
 export function resourceText({ tenant, name }: Resource): string {
   return tenant === '' ? name : `${tenant}/${name}`;
+}
+
+/** By what messages name it: other roles may listen, so it is a number. `wake` in SQL computes the same one. */
+export function topicOf({ tenant, name }: Resource): string {
+  return String(keyHash('key', [tenant, name]));
 }
 
 function nameOf(argument: string, key: Key): string {

@@ -44,6 +44,11 @@ export class Commands {
     return queue.add(call);
   }
 
+  /** A statement that travels alone, and the first row of its answer. */
+  run(statement: Statement): Promise<Row | undefined> {
+    return this.submit(alone, statement);
+  }
+
   #dispatch(): void {
     const lane = this.#lanes.find((one) => !one.busy);
     if (lane === undefined || this.#queues.size === 0) return;
@@ -74,6 +79,12 @@ export class Commands {
     }
   }
 }
+
+const alone: Kind<Statement, Row | undefined> = {
+  limit: 1,
+  statement: ([statement]) => statement as Statement,
+  read: ([row]) => [row],
+};
 
 /** A queue as its lane sees it. */
 interface Sendable {

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import { ArgumentError, DatabaseError, StandbyError } from '../core/errors.ts';
 import type { Check } from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
+import { listen } from '../sql/notification.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 
 /** How to reach the database: a URL, a configuration of `pg`, or a pool, of which only the configuration is used. */
@@ -22,6 +23,9 @@ const answerLimit = 10_000;
 /** Called once, when a connection is lost or closed, with the reason. */
 export type Ended = (loss: Error) => void;
 
+/** Called with each message of a channel, and without one when no more will come. */
+export type Heard = (message?: string) => void;
+
 /** One connection of our own. It runs one statement at a time and is `lost` for good once it fails. */
 export class Connection implements AsyncDisposable {
   readonly #client: pg.Client;
@@ -32,6 +36,7 @@ export class Connection implements AsyncDisposable {
   readonly pooled: boolean;
   readonly #ended: Ended;
   #loss: Error | undefined;
+  #heard: Heard | undefined;
 
   private constructor(client: pg.Client, clock: Clock, pid: number, pooled: boolean, ended: Ended) {
     this.#client = client;
@@ -108,6 +113,19 @@ export class Connection implements AsyncDisposable {
     }
   }
 
+  /**
+   * From now on calls back with the messages of a channel, in place of whoever was called before. False behind a pooler:
+   * there they would come to whoever has the server connection.
+   */
+  async listen(channel: string, heard: Heard): Promise<boolean> {
+    if (this.pooled) return false;
+    if (this.#heard === undefined)
+      this.#client.on('notification', ({ payload }) => this.#heard?.(payload ?? ''));
+    this.#heard = heard;
+    await this.query(listen(channel));
+    return true;
+  }
+
   /** Says goodbye, or hangs up on a statement that is under way. */
   async close(): Promise<void> {
     if (this.#loss === undefined) {
@@ -128,6 +146,7 @@ export class Connection implements AsyncDisposable {
     this.#loss = loss;
     this.#ended(loss);
     hangUp(this.#client);
+    this.#heard?.();
   }
 }
 

@@ -10,12 +10,12 @@ export interface Session {
 }
 
 /** One session that is opened when first needed and again after it was lost. */
-export class Link {
-  readonly #open: (limit?: number) => Promise<Session>;
+export class Link<Opened extends Session = Session> {
+  readonly #open: (limit?: number) => Promise<Opened>;
   readonly #clock: Clock;
-  #session: Promise<Session> | undefined;
+  #session: Promise<Opened> | undefined;
 
-  constructor(open: (limit?: number) => Promise<Session>, clock: Clock) {
+  constructor(open: (limit?: number) => Promise<Opened>, clock: Clock) {
     this.#open = open;
     this.#clock = clock;
   }
@@ -28,7 +28,7 @@ export class Link {
     return (await this.session(limit)).query(statement, limit);
   }
 
-  async session(limit = Infinity): Promise<Session> {
+  async session(limit = Infinity): Promise<Opened> {
     const present = this.#session;
     const coming = present?.catch(() => undefined) ?? Promise.resolve(undefined);
     const session = await (limit === Infinity ? coming : within(this.#clock, limit, coming));

@@ -170,7 +170,7 @@ export class LockConnection implements Tenure {
 
   /** A statement that does not wait and changes nothing of what is held, and the first row of its answer. */
   run(statement: Statement): Promise<Row | undefined> {
-    return this.#commands.submit(this.#others, statement);
+    return this.#commands.run(statement);
   }
 
   async close(): Promise<void> {
@@ -189,12 +189,6 @@ export class LockConnection implements Tenure {
     limit: 512,
     statement: (sets) => unlock(sets, this.pid),
     read: ([row], sets) => readSets(row, sets),
-  };
-
-  readonly #others: Kind<Statement, Row | undefined> = {
-    limit: 1,
-    statement: ([statement = ping]) => statement,
-    read: ([row]) => [row],
   };
 
   /**

@@ -6,7 +6,11 @@ export const openHolder = (schema: string, ttl: number, application: string): St
   callOf(schema, 'holder_open', [interval(ttl), application]);
 
 export const beatHolder = (schema: string, holder: string): Statement =>
-  callOf(schema, 'holder_beat', [holder]);
+  rowOf(schema, 'holder_beat', [holder]);
+
+/** What was revoked of a holder, except for the tokens that it has been told of. */
+export const revokedOf = (schema: string, holder: string, told: readonly string[]): Statement =>
+  callOf(schema, 'holder_revoked', [holder, told]);
 
 export const fenceHolder = (schema: string, holder: string): Statement =>
   callOf(schema, 'holder_fence', [holder]);

@@ -25,10 +25,35 @@ export interface Ask {
   readonly resource: Resource;
   /** The same for every time one call is sent, so that it is granted once. */
   readonly nonce: string;
+  /** The caller will wait: who releases it is to tell. */
+  readonly waits: boolean;
+  /** JSON. */
+  readonly metadata: string | undefined;
+  /** How many may have it at the same time. */
+  readonly slots: number;
+  /** How many may have it over all tenants, if that is limited as well. */
+  readonly total: number | undefined;
+  /** Together with any number of others who ask for it shared. */
+  readonly shared: boolean;
+  /** In the order of the calls, across processes. */
+  readonly fair: boolean;
+}
+
+/** For a lease that one holder has at a time, by a caller that does not wait. */
+export function plainAsk(resource: Resource, nonce: string): Ask {
+  const wanted = { metadata: undefined, slots: 1, total: undefined, shared: false, fair: false };
+  return { resource, nonce, waits: false, ...wanted };
+}
+
+/** A row of the lease table that was granted. */
+export interface Held {
+  readonly resource: Resource;
+  readonly slot: number;
+  readonly token: bigint;
 }
 
 /** `heldFor`: milliseconds until the present holder expires unless it is renewed, where the server knows. */
-export type Answer = { readonly token: bigint } | { readonly heldFor: number | undefined };
+export type Answer = readonly [Held, ...Held[]] | { readonly heldFor: number | undefined };
 
 /** Without a term the leases live as long as the holder; with one, each has an expiry of its own. */
 export function acquireLeases(
@@ -37,6 +62,9 @@ export function acquireLeases(
   term: number | undefined,
   asks: readonly Ask[],
 ): Statement {
+  const special = asks.some(
+    ({ slots, total, shared, fair }) => slots > 1 || total !== undefined || shared || fair,
+  );
   return rowOf(schema, 'lease_acquire', [
     claimant.id,
     claimant.epoch,
@@ -44,11 +72,17 @@ export function acquireLeases(
     asks.map((ask) => ask.resource.tenant),
     asks.map((ask) => ask.resource.name),
     asks.map((ask) => ask.nonce),
+    asks.some((ask) => ask.waits) ? asks.map((ask) => ask.waits) : null,
+    asks.some((ask) => ask.metadata !== undefined) ? asks.map((ask) => ask.metadata ?? null) : null,
+    special ? asks.map((ask) => ask.slots) : null,
+    special ? asks.map((ask) => ask.total ?? null) : null,
+    special ? asks.map((ask) => ask.shared) : null,
+    special ? asks.map((ask) => ask.fair) : null,
   ]);
 }
 
-export function readAnswers(row: Row | undefined, count: number): Answer[] {
-  const answers = new Array<Answer>(count).fill({ heldFor: undefined });
+export function readAnswers(row: Row | undefined, asks: readonly Ask[]): Answer[] {
+  const answers = new Array<Answer>(asks.length).fill({ heldFor: undefined });
   const heldFor = numbersOf(row?.held_for);
   for (const [index, place] of numbersOf(row?.held).entries()) {
     const left = heldFor[index];
@@ -56,16 +90,23 @@ export function readAnswers(row: Row | undefined, count: number): Answer[] {
       heldFor: left === undefined || left === 'NULL' ? undefined : Number(left),
     };
   }
-  const tokens = numbersOf(row?.tokens);
+  const [tokens, slots] = [numbersOf(row?.tokens), numbersOf(row?.slots)];
+  const [totalTokens, totalSlots] = [numbersOf(row?.total_tokens), numbersOf(row?.total_slots)];
   for (const [index, place] of numbersOf(row?.granted).entries()) {
-    answers[Number(place) - 1] = { token: BigInt(tokens[index] ?? '') };
+    const ask = asks[Number(place) - 1];
+    if (ask === undefined) continue;
+    const { resource } = ask;
+    const own = { resource, slot: Number(slots[index]), token: BigInt(tokens[index] ?? '') };
+    const total = { resource: totalOf(resource), slot: Number(totalSlots[index]) };
+    answers[Number(place) - 1] =
+      ask.total === undefined ? [own] : [own, { ...total, token: BigInt(totalTokens[index] ?? '') }];
   }
   return answers;
 }
 
-export interface Held {
-  readonly resource: Resource;
-  readonly token: bigint;
+/** What the limit over all tenants is kept on: the same name without a tenant. */
+export function totalOf({ name }: Resource): Resource {
+  return { tenant: '', name };
 }
 
 export function releaseLeases(schema: string, holder: string, held: readonly Held[]): Statement {
@@ -87,21 +128,46 @@ function columnsOf(held: readonly Held[]): unknown[] {
   return [
     held.map((one) => one.resource.tenant),
     held.map((one) => one.resource.name),
-    held.map(() => 0),
+    held.map((one) => one.slot),
     held.map((one) => String(one.token)),
   ];
+}
+
+/** Takes leases of a resource away from whoever holds them. */
+export function revokeLeases(
+  schema: string,
+  { tenant, name }: Resource,
+  grace: number,
+  token?: bigint,
+): Statement {
+  return callOf(schema, 'lease_revoke', [
+    tenant,
+    name,
+    interval(grace),
+    token === undefined ? null : String(token),
+  ]);
+}
+
+export function readTokens(row: Row | undefined): bigint[] {
+  return numbersOf(row?.answer).map(BigInt);
+}
+
+/** Gives up places in queues. */
+export function withdraw(schema: string, nonces: readonly string[]): Statement {
+  return callOf(schema, 'lease_withdraw', [nonces]);
 }
 
 /**
  * The clock of a transaction block stands still at its BEGIN; outside of one it starts with the statement. That shows
  * only in the simple protocol, where a statement is one message: so there are no parameters.
  */
-export function guardLease(schema: string, { resource, token }: Held): Statement {
-  const { tenant, name } = resource;
-  const call = `${identifier(schema)}.guard(${literal(tenant)}, ${literal(name)}, ${token})`;
+export function guardLease(schema: string, held: readonly Held[]): Statement {
+  const calls = held.map(({ resource: { tenant, name }, slot, token }) => {
+    return `${identifier(schema)}.guard(${literal(tenant)}, ${literal(name)}, ${token}, ${slot})::text`;
+  });
   return {
     name: 'guard',
-    text: `select ${call}::text, (transaction_timestamp() <> statement_timestamp())::text as inside`,
+    text: `select ${calls.join(', ')}, (transaction_timestamp() <> statement_timestamp())::text as inside`,
     values: [],
   };
 }

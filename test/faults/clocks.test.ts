@@ -31,7 +31,7 @@ beforeEach(async () => {
 function openHolder(): Promise<Holder> {
   const open = (): ReturnType<Database['open']> => connections.open();
   return Holder.open(
-    { link: new Link(open, clock), open, clock, schema: 'fencepost', application: 'test' },
+    { link: new Link(open, clock), open, clock, schema: 'fencepost', application: 'test', revoked() {} },
     ttl,
   );
 }

@@ -173,7 +173,7 @@ test('an acquire that reaches the server after its call has ended grants nothing
 
 test('without the epoch it would hold the lease for nobody', async () => {
   await using database = await createDatabase();
-  await plant(database.query, 'lease_acquire', ['v_holder.epoch <> p_epoch', 'false']);
+  await plant(database.query, 'holder_check', ['v_holder.epoch <> p_epoch', 'false']);
   expect(await deliverLate(database)).toHaveLength(1);
 });
 

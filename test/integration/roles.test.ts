@@ -4,7 +4,7 @@ import { migrate } from 'fencepost/migrate';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { about, beatHolder, openHolder } from '../../src/sql/holder.ts';
-import { acquireLeases, guardLease, releaseLeases } from '../../src/sql/lease.ts';
+import { acquireLeases, guardLease, plainAsk, releaseLeases } from '../../src/sql/lease.ts';
 import type { Row, Statement } from '../../src/sql/statement.ts';
 import { describeSchema } from '../snapshots/schema.ts';
 import { createDatabase } from '../support/database.ts';
@@ -62,7 +62,7 @@ describe('an application role', () => {
       `select oid::regclass::text as name, relkind as kind from pg_class
        where relnamespace = 'fencepost'::regnamespace and relkind in ('r', 'S') order by 1`,
     );
-    expect(relations).toHaveLength(6);
+    expect(relations).toHaveLength(9);
     const statements = relations.flatMap(({ name, kind }) =>
       kind === 'r'
         ? [
@@ -192,26 +192,23 @@ describe("the caller's temporary tables", () => {
     const types = { getTypeParser: () => (value: string) => value };
     const run = async ({ text, values }: Statement): Promise<Row | undefined> =>
       (await session.query<Row>({ text, values: [...values], types })).rows[0];
-    const forged = { resource: { tenant: '', name: 'safe' }, token: 999n };
+    const forged = { resource: { tenant: '', name: 'safe' }, slot: 0, token: 999n };
     const ghost = randomUUID();
     await session.query(`
       create temporary table state as select true as singleton, 42 as version, 42 as oldest_client, 77::bigint as token_floor;
       create temporary table holder as select '${ghost}'::uuid as id, interval '1 h' as ttl,
         now() + interval '1 h' as expires_at, 0 as epoch, now() as beat_at, now() as opened_at, '' as application;
       create temporary table lease as select ''::text as tenant, 'safe'::text as name, 0 as slot, 999::bigint as token,
-        '${ghost}'::uuid as holder_id, '${ghost}'::uuid as nonce, null::timestamptz as expires_at, now() as acquired_at;
+        '${ghost}'::uuid as holder_id, '${ghost}'::uuid as nonce, null::timestamptz as expires_at, now() as acquired_at,
+        false as wanted, false as shared, false as crowded, false as revoked, null::jsonb as metadata;
       create temporary sequence token cache 20 start 500`);
     const planted = await contents(session);
 
     expect(await run(about('fencepost'))).toEqual({ version: '1', oldest_client: '1', token_cache: '1' });
-    await expect(run(guardLease('fencepost', forged))).rejects.toMatchObject({ code: 'FP001' });
-    expect(await run(beatHolder('fencepost', ghost))).toEqual({ answer: 'f' });
+    await expect(run(guardLease('fencepost', [forged]))).rejects.toMatchObject({ code: 'FP001' });
+    expect(await run(beatHolder('fencepost', ghost))).toEqual({ alive: 'f', revoked: 'f' });
     const acquire = (id: string) =>
-      run(
-        acquireLeases('fencepost', { id, epoch: 0 }, undefined, [
-          { resource: forged.resource, nonce: randomUUID() },
-        ]),
-      );
+      run(acquireLeases('fencepost', { id, epoch: 0 }, undefined, [plainAsk(forged.resource, randomUUID())]));
     await expect(acquire(ghost)).rejects.toMatchObject({ code: 'FP002' });
 
     const holder = String((await run(openHolder('fencepost', 5_000, 'test')))?.answer);
@@ -224,7 +221,7 @@ describe("the caller's temporary tables", () => {
 
     // What is tested here can fail: a path without pg_temp lets the same forgery pass.
     await plant(database.query, 'guard', ['set search_path from current', 'set search_path to fencepost']);
-    await run(guardLease('fencepost', forged));
+    await run(guardLease('fencepost', [forged]));
   });
 });
 

@@ -23,12 +23,12 @@ async function racePlanted(
 }
 
 /** As on a disk that takes its time: the heartbeat has its row and its moment, and commits later. */
-const slowBeat: [string, string] = ['return true;', 'perform pg_sleep(0.005); return true;'];
+const slowBeat: [string, string] = ['revoked := exists', 'perform pg_sleep(0.005); revoked := exists'];
 
 test('a heartbeat that revives an expired holder would be found', async () => {
   const { violations } = await racePlanted([
     'holder_beat',
-    ['v_holder.expires_at is null or v_holder.expires_at <= v_now', 'v_holder.expires_at is null'],
+    ['v_holder.expires_at is not null and v_holder.expires_at > v_now', 'v_holder.expires_at is not null'],
   ]);
   expect(violations.join('\n')).toContain('revived');
 });
