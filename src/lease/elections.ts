@@ -78,6 +78,9 @@ export class Elections {
    * `AbortError` after it, or the `StaleTokenError` of `term.guard`. Any other error of `run` ends the campaign: catch
    * inside of `run` what another term may mend.
    *
+   * While a transaction with `term.guard` is open nobody else is elected, even when its leader is frozen: give the
+   * sessions of such transactions an `idle_in_transaction_session_timeout`.
+   *
    * @throws what `run` rejected with, after the resignation; StateError when `fencepost.close()` ended the campaign;
    * SchemaError, ArgumentError and whatever else does not go away by itself
    *
