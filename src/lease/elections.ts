@@ -50,7 +50,10 @@ const shortestTtl = 50;
 const firstPause = 100;
 const longestPause = 1_000;
 
-/** One leader among many processes. An election is the lease of the same key: who holds that, however, leads. */
+/**
+ * One leader among many processes. An election is the lease of the same key: whoever holds that leads, be it by a
+ * campaign or by `leases.acquire`.
+ */
 export class Elections {
   readonly #context: ElectionsContext;
   readonly #leaders: Kind<Resource, Leader | null>;

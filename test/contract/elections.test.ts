@@ -13,6 +13,7 @@ import {
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { heldOnServer } from '../support/grants.ts';
+import { startProxy } from '../support/proxy.ts';
 import { openPg } from '../support/transactions.ts';
 import { until } from '../support/until.ts';
 
@@ -349,6 +350,41 @@ describe('an observer', () => {
     await lease.release();
     await using after = await fencepost.leases.acquire('a');
     expect(await change).toMatchObject({ token: after.token });
+    await observer.return?.();
+  });
+
+  test('looks sooner at first while nobody leads', async () => {
+    await using fencepost = open();
+    const observer = fencepost.elections.observe('a', { poll: '8s' })[Symbol.asyncIterator]();
+    expect(await next(observer)).toBeNull();
+    const change = next(observer);
+    await using lease = await fencepost.leases.acquire('a');
+    const started = performance.now();
+    expect(await change).toMatchObject({ token: lease.token });
+    expect(performance.now() - started).toBeLessThan(2_000);
+    await observer.return?.();
+  });
+
+  test('sends one statement a look, and none in between', async () => {
+    await using proxy = await startProxy(database.url);
+    await using fencepost = new Fencepost({ connection: proxy.url });
+    await using lease = await fencepost.leases.acquire('a');
+    let looks = 0;
+    proxy.tap = ({ direction, about }) => {
+      if (direction === 'request' && about('leaders')) looks += 1;
+      return 'pass';
+    };
+    const { signal } = new AbortController();
+    const observer = fencepost.elections.observe('a', { poll: '50ms', signal })[Symbol.asyncIterator]();
+    expect(await next(observer)).toMatchObject({ token: lease.token });
+    const change = next(observer);
+    const [before, started] = [looks, performance.now()];
+    await delay(1_000);
+    // Nine tenths of 50 ms at least.
+    expect(looks - before).toBeLessThanOrEqual((performance.now() - started) / 45 + 1);
+    expect(looks - before).toBeGreaterThan(5);
+    await lease.release();
+    expect(await change).toBeNull();
     await observer.return?.();
   });
 
