@@ -8,6 +8,7 @@ import type { Duration } from './core/duration.ts';
 import type { Key } from './core/key.ts';
 import { duration, integer, oneOf, optional, text, validate, withDefault } from './core/options.ts';
 import { Holders } from './holder/holders.ts';
+import { Elections } from './lease/elections.ts';
 import { Leases } from './lease/leases.ts';
 import { Commands } from './session/commands.ts';
 import { type ConnectionSource, connectionSource } from './session/connection.ts';
@@ -75,6 +76,8 @@ export interface Inspect {
 export class Fencepost implements AsyncDisposable {
   /** Locks that outlive connections and carry a fencing token. */
   readonly leases: Leases;
+  /** Leadership: campaigns for a lease, for ever, and who leads. */
+  readonly elections: Elections;
   /** Session advisory locks: freed as soon as the process dies. */
   readonly advisory: AdvisoryLocks;
   /** What is held, by whom, and who waits: for people and tools. */
@@ -108,6 +111,7 @@ export class Fencepost implements AsyncDisposable {
     notifications.hear(revokedMessage, () => this.#holders.beat());
     const commands = new Commands(open, clock);
     this.leases = new Leases({ schema, clock, commands, holders: this.#holders, notifications });
+    this.elections = new Elections({ schema, clock, commands, leases: this.leases });
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,
@@ -147,6 +151,7 @@ export class Fencepost implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.elections.close();
     await Promise.allSettled([this.advisory.close(), this.leases.close()]);
     await Promise.allSettled([this.#holders.close()]);
     await this.#database.close();

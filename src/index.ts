@@ -20,11 +20,13 @@ export {
 export type { Handle, HandleState } from './core/handle.ts';
 export type { Key } from './core/key.ts';
 export { Fencepost, type FencepostOptions, type Inspect, type SessionOptions } from './fencepost.ts';
+export type { CampaignOptions, Elections, ObserveOptions } from './lease/elections.ts';
 export { type FencedColumn, fencedColumnSql } from './lease/fenced-column.ts';
 export type { Lease, LeaseState } from './lease/lease.ts';
 export type { LeaseOptions } from './lease/lease-options.ts';
 export type { Leases, RevokeOptions } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';
+export type { Term } from './lease/term.ts';
 export type { ConnectionSource } from './session/connection.ts';
 export type {
   CallerTransaction,
@@ -33,3 +35,4 @@ export type {
   PgTransaction,
   TransactionAdapter,
 } from './session/transaction.ts';
+export type { Leader } from './sql/leader.ts';

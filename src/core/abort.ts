@@ -32,3 +32,13 @@ export function within<T>(clock: Clock, milliseconds: number, work: Promise<T>):
     );
   });
 }
+
+/** The outcome of `work`; rejects with the signal's reason as soon as it aborts. `work` itself goes on. */
+export function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

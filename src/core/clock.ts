@@ -31,3 +31,14 @@ export const systemClock: Clock = {
 export function elapsed(from: Moment, to: Moment): number {
   return Math.max(0, to.monotonic - from.monotonic, to.wall - from.wall);
 }
+
+/** A date as users know it, of so many milliseconds since 1970. */
+export function dateOf(milliseconds: number): Date {
+  return new Date(milliseconds);
+}
+
+/** Keeps the process alive, which our timers do not, until the answer is called. */
+export function keepAlive(): () => void {
+  const timer = setInterval(() => {}, longestTimer);
+  return () => clearInterval(timer);
+}

@@ -138,6 +138,11 @@ export class DatabaseError extends FencepostError {
   }
 }
 
+/** Whether the same call may succeed later without any change to it. */
+export function isRetriable(error: unknown): boolean {
+  return error instanceof FencepostError && error.retriable;
+}
+
 function brief(value: unknown): string {
   const text = typeof value === 'bigint' ? `${value}n` : inspect(value, { depth: 1, breakLength: Infinity });
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
