@@ -9,9 +9,10 @@ import type { Key } from './core/key.ts';
 import { duration, integer, oneOf, optional, text, validate, withDefault } from './core/options.ts';
 import { Holders } from './holder/holders.ts';
 import { Elections } from './lease/elections.ts';
+import { type HolderInfo, inspectHolders, inspectLeases, type LeaseInfo } from './lease/inspect-leases.ts';
 import { Leases } from './lease/leases.ts';
 import { Commands } from './session/commands.ts';
-import { type ConnectionSource, connectionSource } from './session/connection.ts';
+import { type Connection, type ConnectionSource, connectionSource } from './session/connection.ts';
 import { closedError, Database, schemaName } from './session/database.ts';
 import { Link } from './session/link.ts';
 import { LockConnections } from './session/lock-connections.ts';
@@ -65,6 +66,22 @@ export interface Inspect {
    * console.table(await fencepost.inspect.locks({ keys: ['nightly-report'] }));
    */
   locks(options?: { readonly keys?: readonly Key[] | undefined }): Promise<LockInfo[]>;
+  /**
+   * The leases that are held, by whoever it is, in the order of tenant, name and slot. They are read some thousands at a
+   * time, so one that changes hands meanwhile may be missing, or stand there as it was.
+   *
+   * @example
+   * console.table(await fencepost.inspect.leases());
+   */
+  leases(): Promise<LeaseInfo[]>;
+  /**
+   * The processes that hold leases, or could: when each sent its last heartbeat, and how many it holds. Counts the whole
+   * lease table.
+   *
+   * @example
+   * console.table(await fencepost.inspect.holders());
+   */
+  holders(): Promise<HolderInfo[]>;
 }
 
 /**
@@ -118,7 +135,11 @@ export class Fencepost implements AsyncDisposable {
       schema,
       connections: new LockConnections({ source: connection, clock, ...sessions }),
     });
-    this.inspect = { locks: ({ keys = [] } = {}) => this.#locks(namespace, keys) };
+    this.inspect = {
+      locks: ({ keys = [] } = {}) => this.#locks(namespace, keys),
+      leases: () => this.#look((connection) => inspectLeases(connection, schema)),
+      holders: () => this.#look((connection) => inspectHolders(connection, schema)),
+    };
     this.#transactionLocks = {
       clock,
       namespace,
@@ -148,6 +169,11 @@ export class Fencepost implements AsyncDisposable {
   async #locks(namespace: string, known: readonly Key[]): Promise<LockInfo[]> {
     await using connection = await this.#database.connect();
     return await inspectLocks(connection, namespace, [...known, ...this.advisory.keys]);
+  }
+
+  async #look<Found>(inspect: (connection: Connection) => Promise<Found>): Promise<Found> {
+    await using connection = await this.#database.open();
+    return await inspect(connection);
   }
 
   async #close(): Promise<void> {

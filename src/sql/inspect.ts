@@ -1,4 +1,5 @@
-import type { Row, Statement } from './statement.ts';
+import { dateOf } from '../core/clock.ts';
+import { identifier, type Row, type Statement } from './statement.ts';
 
 /** A session that holds an advisory lock of this database, or waits for one. */
 export interface LockRow {
@@ -37,4 +38,99 @@ export function readLock(row: Row): LockRow {
     waited: row.waited == null ? undefined : Number(row.waited),
     blockedBy: (row.blocked_by ?? '{}').slice(1, -1).split(',').filter(Boolean).map(Number),
   };
+}
+
+/** A lease that is held now. */
+export interface LeaseRow {
+  /** `''` where the key was given without one. */
+  readonly tenant: string;
+  readonly name: string;
+  readonly slot: number;
+  readonly token: bigint;
+  readonly mode: 'exclusive' | 'shared';
+  /** Which process has it: the id of its holder, and what that calls itself. */
+  readonly holder: string;
+  readonly application: string;
+  readonly acquiredAt: Date;
+  /** When it ends unless it is renewed. */
+  readonly expiresAt: Date;
+  /** An operator has taken it away: it ends at `expiresAt` whoever renews. */
+  readonly revoked: boolean;
+  readonly metadata: unknown;
+}
+
+/** Held leases behind one of them, in the order of tenant, name and slot. */
+export function heldLeases(schema: string, after: LeaseRow | undefined, limit: number): Statement {
+  const { tenant = '', name = '', slot = -1 } = after ?? {};
+  return {
+    name: 'inspect_leases',
+    text: `select tenant, name, slot, token, shared, holder_id as holder, coalesce(application, '') as application,
+        revoked, metadata::text, ${epoch('acquired_at')}, ${epoch('expires_at')}
+      from ${identifier(schema)}.leases
+      where held and (tenant, name, slot) > ($1, $2, $3) order by tenant, name, slot limit $4`,
+    values: [tenant, name, slot, limit],
+  };
+}
+
+export function readLease(row: Row): LeaseRow {
+  return {
+    tenant: row.tenant ?? '',
+    name: row.name ?? '',
+    slot: Number(row.slot),
+    token: BigInt(row.token ?? 0),
+    mode: row.shared === 't' ? 'shared' : 'exclusive',
+    holder: row.holder ?? '',
+    application: row.application ?? '',
+    acquiredAt: dateOf(Number(row.acquired_at)),
+    expiresAt: dateOf(Number(row.expires_at)),
+    revoked: row.revoked === 't',
+    metadata: row.metadata == null ? undefined : JSON.parse(row.metadata),
+  };
+}
+
+/** A process that holds leases, or could. */
+export interface HolderRow {
+  readonly id: string;
+  /** What it calls itself: host and process id. */
+  readonly application: string;
+  /** Milliseconds that it outlives its process. */
+  readonly ttl: number;
+  readonly openedAt: Date;
+  /** Its last heartbeat. */
+  readonly beatAt: Date;
+  readonly expiresAt: Date;
+  /** False once it has expired: it will not come back, and what it held is free. */
+  readonly alive: boolean;
+  /** How many leases it holds. */
+  readonly held: number;
+}
+
+/** It counts the rows of the whole lease table: a few dozen milliseconds for 100,000. */
+export const holders = (schema: string): Statement => ({
+  name: 'inspect_holders',
+  text: `select h.id, h.application, (extract(epoch from h.ttl) * 1000)::bigint as ttl, h.alive,
+      ${epoch('h.opened_at')}, ${epoch('h.beat_at')}, ${epoch('h.expires_at')}, coalesce(l.held, 0) as held
+    from ${identifier(schema)}.holders h
+    left join (
+      select holder_id, count(*) as held from ${identifier(schema)}.leases where held group by 1) l on l.holder_id = h.id
+    order by h.opened_at, h.id`,
+  values: [],
+});
+
+export function readHolder(row: Row): HolderRow {
+  return {
+    id: row.id ?? '',
+    application: row.application ?? '',
+    ttl: Number(row.ttl),
+    openedAt: dateOf(Number(row.opened_at)),
+    beatAt: dateOf(Number(row.beat_at)),
+    expiresAt: dateOf(Number(row.expires_at)),
+    alive: row.alive === 't',
+    held: Number(row.held),
+  };
+}
+
+/** A time in milliseconds since 1970, under the name of its column: what a session shows depends on its settings. */
+function epoch(column: string): string {
+  return `(extract(epoch from ${column}) * 1000)::float8 as ${column.replace(/^\w\./, '')}`;
 }

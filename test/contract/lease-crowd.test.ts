@@ -1,0 +1,53 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Fencepost } from 'fencepost';
+import { expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
+import { until } from '../support/until.ts';
+
+/** Asks for so many leases, a portion at a time, as a program does that has other things to do as well. */
+async function acquireMany(fencepost: Fencepost, count: number): Promise<void> {
+  for (let done = 0; done < count; done += 1_000) {
+    await Promise.all(
+      Array.from({ length: 1_000 }, (_, n) =>
+        fencepost.leases.acquire({ tenant: `t${n % 100}`, name: ['crowd', done + n] }, { ttl: '3s' }),
+      ),
+    );
+  }
+}
+
+test('a hundred thousand leases live on the heartbeat of one, are listed and released together', {
+  timeout: 120_000,
+}, async () => {
+  const count = 100_000;
+  await using database = await createDatabase();
+  await using proxy = await startProxy(database.url);
+  const fencepost = new Fencepost({ connection: proxy.url });
+  await acquireMany(fencepost, count);
+  const requests: string[] = [];
+  const beats = (): number => requests.filter((name) => name === 'holder_beat').length;
+  proxy.tap = ({ direction, about }) => {
+    if (direction === 'request') requests.push(about('holder_beat') ? 'holder_beat' : 'other');
+    return 'pass';
+  };
+  await until('two heartbeats', () => beats() >= 2);
+  expect(requests.filter((name) => name === 'other')).toEqual([]);
+  proxy.tap = () => 'pass';
+
+  await using other = new Fencepost({ connection: database.url });
+  const holders = await other.inspect.holders();
+  expect(holders).toMatchObject([{ alive: true, ttl: 3_000, held: count }]);
+  expect(holders[0]?.beatAt.getTime()).toBeGreaterThan(holders[0]?.openedAt.getTime() ?? Infinity);
+  const listed = await other.inspect.leases();
+  expect(listed).toHaveLength(count);
+  expect(new Set(listed.map(({ tenant, name }) => `${tenant} ${name}`)).size).toBe(count);
+  expect(listed[0]).toMatchObject({ tenant: 't0', slot: 0, mode: 'exclusive', holder: holders[0]?.id });
+
+  const delays = monitorEventLoopDelay({ resolution: 1 });
+  delays.enable();
+  await fencepost.close();
+  delays.disable();
+  console.log(`closing ${count} leases: longest turn of the event loop ${Math.round(delays.max / 1e6)} ms`);
+  expect(await other.inspect.leases()).toEqual([]);
+  expect(await other.inspect.holders()).toEqual([]);
+});
