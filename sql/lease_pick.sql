@@ -60,6 +60,7 @@ begin
     select p_tenant, p_name, min(s.slot) from generate_series(v_first, v_first + v_rows) s(slot)
     where not exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = s.slot)
+    having count(*) > 0  -- others may have made them since they were counted
     on conflict do nothing;
     if v_first + v_rows > 0 then
       perform lease_crowd(p_tenant, p_name);

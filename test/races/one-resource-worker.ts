@@ -11,9 +11,10 @@ export interface WorkerArgument {
   readonly ttl: number;
   /** Ends after so many seconds, whatever was written. */
   readonly seconds: number;
+  readonly slots: number;
 }
 
-const { url, worker, wanted, ttl, seconds } = argumentOfChild<WorkerArgument>();
+const { url, worker, wanted, ttl, seconds, slots } = argumentOfChild<WorkerArgument>();
 const fencepost = new Fencepost({ connection: url });
 // Its own sessions end with it: a write that was left open by a frozen process keeps others out of the lease.
 const client = new pg.Client({ connectionString: url });
@@ -28,15 +29,18 @@ async function write(lease: Lease): Promise<number> {
     await lease.guard(client);
     // As text: a Date has only milliseconds, and would stand before what was written in the same one.
     const { rows } = await client.query<{ before: string; value: string; entered: string }>(
-      `select (select coalesce(max(token), 0) from history) as before, value, clock_timestamp()::text as entered from counter`,
+      `select (select coalesce(max(token), 0) from history where slot = $1) as before, value, clock_timestamp()::text as entered
+       from counter where slot = $1`,
+      [lease.slot],
     );
     const [read] = rows;
     const values = [lease.token, worker, read?.before, read?.entered];
     const { rows: inserted } = await client.query<{ seq: string }>(
-      `with new_value as (update counter set value = $5)
-       insert into history (token, worker, before, entered, written) values ($1, $2, $3, $4, clock_timestamp())
+      `with new_value as (update counter set value = $5 where slot = $6)
+       insert into history (token, worker, before, entered, written, slot)
+       values ($1, $2, $3, $4, clock_timestamp(), $6)
        returning seq`,
-      [...values, String(BigInt(read?.value ?? 0) + 1n)],
+      [...values, String(BigInt(read?.value ?? 0) + 1n), lease.slot],
     );
     await client.query('commit');
     return Number(inserted[0]?.seq);
@@ -55,8 +59,8 @@ async function writtenSoFar(): Promise<number> {
 async function tryToGet(): Promise<Lease | null> {
   try {
     // Both ways to get it: waiting, and asking at once and again.
-    if (Math.random() < 0.5) return await fencepost.leases.tryAcquire('one', { ttl });
-    return await fencepost.leases.acquire('one', { ttl, wait: '20ms' });
+    if (Math.random() < 0.5) return await fencepost.leases.tryAcquire('one', { ttl, slots });
+    return await fencepost.leases.acquire('one', { ttl, slots, wait: '20ms' });
   } catch (error) {
     if (error instanceof FencepostError && error.retriable) return null;
     throw error;

@@ -10,7 +10,7 @@ test(
   limit,
   async () => {
     await using database = await createDatabase();
-    const race = { rounds: 2_500, processes: 8, faults: 0, ttl: 30_000, seconds: 10 };
+    const race = { rounds: 2_500, processes: 8, faults: 0, ttl: 30_000, seconds: 10, slots: 1 };
     const { figures, violations } = await raceForOne(database.url, race);
     expect(violations).toEqual([]);
     expect(figures.writers).toBe(8);
@@ -19,11 +19,25 @@ test(
 
 test('that holds while processes are stopped past their ttl, and killed', limit, async () => {
   await using database = await createDatabase();
-  const race = { rounds: 100_000, processes: 5, faults: 8, ttl: 250, seconds: 5 };
+  const race = { rounds: 100_000, processes: 5, faults: 8, ttl: 250, seconds: 5, slots: 1 };
   const { figures, violations } = await raceForOne(database.url, race);
   expect(violations).toEqual([]);
   expect(Number(figures.freezes)).toBeGreaterThan(0);
 });
+
+test(
+  'each of three slots has one holder at a time, while processes are stopped and killed',
+  limit,
+  async () => {
+    await using database = await createDatabase();
+    const race = { rounds: 100_000, processes: 6, faults: 8, ttl: 250, seconds: 5, slots: 3 };
+    const { figures, violations } = await raceForOne(database.url, race);
+    expect(violations).toEqual([]);
+    expect(Number(figures.kills)).toBeGreaterThan(0);
+    const slots = await database.query('select distinct slot from history order by 1');
+    expect(slots).toEqual([{ slot: 0 }, { slot: 1 }, { slot: 2 }]);
+  },
+);
 
 test('two holders at once would be found', limit, async () => {
   await using database = await createDatabase();
@@ -38,7 +52,7 @@ test('two holders at once would be found', limit, async () => {
     ['l.holder_id <> all (v_live)', 'true'],
   );
   await plant(database.query, 'guard', ['and l.token = p_token ', ''], ['for key share', '']);
-  const race = { rounds: 300, processes: 4, faults: 0, ttl: 30_000, seconds: 5 };
+  const race = { rounds: 300, processes: 4, faults: 0, ttl: 30_000, seconds: 5, slots: 1 };
   const { violations } = await raceForOne(database.url, race);
   expect(violations).not.toEqual([]);
 });

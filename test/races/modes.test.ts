@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+import { plant } from '../support/plant.ts';
+import { raceModes } from './modes.ts';
+
+const long = { timeout: 60_000 };
+const few = { rounds: 1_500, clients: 4, callers: 16, seed: 0 };
+
+test('whatever they ask for, clients never hold together what may not be held together', long, async () => {
+  await using database = await createDatabase();
+  const { figures, violations } = await raceModes(database.url, few);
+  expect(violations, JSON.stringify(figures)).toEqual([]);
+  expect(
+    Math.min(Number(figures.exclusive), Number(figures.shared), Number(figures.tenants)),
+  ).toBeGreaterThan(20);
+  expect(await database.query('select from fencepost.ticket')).toEqual([]);
+});
+
+test.each([
+  {
+    bug: 'a writer does not look for readers',
+    name: 'lease_pick',
+    from: 'if v_slots is null then',
+    to: 'if true then',
+  },
+  {
+    bug: 'readers do not look for a writer',
+    name: 'lease_pick',
+    from: 'if v_over is null or',
+    to: 'if false and',
+  },
+  {
+    bug: 'the total is not kept',
+    name: 'lease_take',
+    from: "lease_pick('', p_name, p_total, false)",
+    to: "lease_pick('', p_name, 10000, false)",
+  },
+])('that $bug would be found', long, async ({ name, from, to }) => {
+  await using database = await createDatabase();
+  await plant(database.query, name, [from, to]);
+  const { violations } = await raceModes(database.url, few);
+  expect(violations).not.toEqual([]);
+});
