@@ -15,16 +15,20 @@ export class Bell {
     this.#rung = false;
   }
 
-  /** Ends with a ring, or after so many milliseconds, or Infinity; rejects with the signal's reason when it aborts. */
+  /** Ends with a ring, which is used up by that, or after so many milliseconds, or Infinity; rejects with the signal's reason when it aborts. */
   heard(clock: Clock, milliseconds: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      if (this.#rung) return resolve();
+      if (this.#rung) {
+        this.#rung = false;
+        return resolve();
+      }
       let cancel = (): void => {};
       const finish = (settle: () => void): void => {
         cancel();
         signal?.removeEventListener('abort', abort);
         this.#wake = () => {};
+        this.#rung = false;
         settle();
       };
       const abort = (): void => finish(() => reject(signal?.reason));

@@ -37,6 +37,8 @@ export class Connection implements AsyncDisposable {
   readonly #ended: Ended;
   #loss: Error | undefined;
   #heard: Heard | undefined;
+  /** Ends with the statements that were asked for so far. */
+  #under: Promise<void> | undefined;
 
   private constructor(client: pg.Client, clock: Clock, pid: number, pooled: boolean, ended: Ended) {
     this.#client = client;
@@ -89,8 +91,27 @@ export class Connection implements AsyncDisposable {
     return this.#loss !== undefined;
   }
 
-  /** Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless. */
-  async query(statement: Statement, limit = answerLimit): Promise<Row[]> {
+  /**
+   * One after the other. Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless.
+   * `limit` is how long it may take once it is its turn.
+   */
+  query(statement: Statement, limit = answerLimit): Promise<Row[]> {
+    const before = this.#under;
+    const answer =
+      before === undefined ? this.#run(statement, limit) : before.then(() => this.#run(statement, limit));
+    const under = answer
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        if (this.#under === under) this.#under = undefined;
+      });
+    this.#under = under;
+    return answer;
+  }
+
+  async #run(statement: Statement, limit: number): Promise<Row[]> {
     if (this.#loss !== undefined) throw lostBefore(this.#loss);
     const { name, text, values } = statement;
     let answered = false;
