@@ -4,6 +4,7 @@ import { ArgumentError, DatabaseError, StandbyError } from '../core/errors.ts';
 import type { Check } from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
+import { isSyncRepWarning, UnreplicatedError } from './unreplicated.ts';
 
 /** How to reach the database: a URL, a configuration of `pg`, or a pool, of which only the configuration is used. */
 export type ConnectionSource = string | pg.PoolConfig | pg.Pool;
@@ -32,6 +33,8 @@ export class Connection implements AsyncDisposable {
   readonly pooled: boolean;
   readonly #ended: Ended;
   #loss: Error | undefined;
+  /** The statements that have no answer yet: the first of them runs, the others wait for it. */
+  readonly #running: { warning?: object }[] = [];
 
   private constructor(client: pg.Client, clock: Clock, pid: number, pooled: boolean, ended: Ended) {
     this.#client = client;
@@ -70,6 +73,7 @@ export class Connection implements AsyncDisposable {
       const connection = new Connection(client, clock, backend, backend !== pid, ended);
       if (loss !== undefined) throw loss;
       client.on('error', (error) => connection.#lose(error));
+      client.on('notice', (notice) => connection.#notice(notice));
       client.on('end', () => connection.#lose(new Error('the server closed the connection')));
       return connection;
     } catch (error) {
@@ -84,11 +88,16 @@ export class Connection implements AsyncDisposable {
     return this.#loss !== undefined;
   }
 
-  /** Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless. */
+  /**
+   * Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless; with an
+   * `UnreplicatedError` when it has, as far as this server goes.
+   */
   async query(statement: Statement, limit = answerLimit): Promise<Row[]> {
     if (this.#loss !== undefined) throw lostBefore(this.#loss);
     const { name, text, values } = statement;
     let answered = false;
+    const run: { warning?: object } = {};
+    this.#running.push(run);
     const giveUp = (): void => {
       if (!answered) this.#lose(new Error(`no answer within ${Math.round(limit)} ms`));
     };
@@ -97,14 +106,18 @@ export class Connection implements AsyncDisposable {
     try {
       // Behind a pooler the next statement may run on another server connection, which has not prepared it.
       const query = this.pooled ? { text, values: [...values] } : { name, text, values: [...values] };
-      return (await this.#client.query<Row>(query)).rows;
+      const { rows } = await this.#client.query<Row>(query);
+      if (run.warning !== undefined) throw new UnreplicatedError(name, run.warning, rows);
+      return rows;
     } catch (error) {
+      if (error instanceof UnreplicatedError) throw error;
       if (this.#loss === undefined && sessionGoesOn(error)) throw databaseFailure(`run ${name}`, error);
       this.#lose(error instanceof Error ? error : new Error(String(error)));
       throw lostDuring(name, this.#loss ?? error);
     } finally {
       answered = true;
       cancel();
+      this.#running.splice(this.#running.indexOf(run), 1);
     }
   }
 
@@ -121,6 +134,12 @@ export class Connection implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Comes before the server is ready for the next statement, and so before the answer is handed out. */
+  #notice(notice: object): void {
+    const [first] = this.#running;
+    if (first !== undefined && isSyncRepWarning(notice)) first.warning = notice;
   }
 
   #lose(loss: Error): void {
