@@ -24,6 +24,7 @@ export { type FencedColumn, fencedColumnSql } from './lease/fenced-column.ts';
 export type { Lease, LeaseState } from './lease/lease.ts';
 export type { LeaseOptions, Leases } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';
+export type { SweepOptions } from './lease/sweeping.ts';
 export type { ConnectionSource } from './session/connection.ts';
 export type {
   CallerTransaction,

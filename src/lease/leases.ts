@@ -7,6 +7,7 @@ import { closedError } from '../session/database.ts';
 import { Granting, type LeaseContext } from './granting.ts';
 import type { Lease } from './lease.ts';
 import { type LeaseKey, resourceOf, resourceText } from './resource.ts';
+import { type SweepOptions, sweep } from './sweeping.ts';
 import { untilGranted } from './waiting.ts';
 
 /** How a lease is acquired. */
@@ -93,6 +94,24 @@ export class Leases {
     const [options, work] = rest.length === 1 ? [undefined, rest[0]] : rest;
     await using lease = await this.acquire(key, options);
     return await work(lease);
+  }
+
+  /**
+   * Removes leases that nobody has held for a long time, and answers how many. Not needed as long as there are few
+   * different keys; a key for each order or user grows the table for ever. Later leases of a removed key get greater
+   * tokens all the same. It does not wait for anybody, and passes over what is in use. Call it from time to time, in one process.
+   *
+   * @throws DatabaseError when the database cannot be asked; what was removed until then is gone. ArgumentError for
+   * wrong arguments
+   *
+   * @example
+   * const removed = await fencepost.leases.sweep({ olderThan: '30d' });
+   */
+  async sweep(options: SweepOptions): Promise<number> {
+    const { commands, schema } = this.#context;
+    return sweep(commands, schema, options, () => {
+      if (this.#closed) throw closedError();
+    });
   }
 
   /** @internal */
