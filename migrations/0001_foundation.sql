@@ -27,7 +27,12 @@ create table state (
   singleton boolean primary key default true check (singleton),
   version integer not null,
   oldest_client integer not null,
-  token_floor bigint not null default 0
+  token_floor bigint not null default 0,
+  -- Whose tokens these are. pg_upgrade, a dump and a logical copy make a new system with timelines of its own.
+  system_identifier bigint not null,
+  timeline_offset bigint not null default 0,
+  -- The greatest timeline + timeline_offset that a token was drawn in.
+  era bigint not null default 0
 );
 
 -- A living process. Updated by each heartbeat: no index on anything but the id, room for HOT updates.
@@ -60,6 +65,7 @@ create table lease (
   -- Taken away by an operator: it ends with its term, whoever renews.
   revoked boolean not null default false,
   metadata jsonb check (octet_length(metadata::text) <= 16384),
+  released_at timestamptz,
   primary key (tenant, name, slot),
   check (holder_id is null or nonce is not null)
 ) with (fillfactor = 60);
@@ -98,17 +104,32 @@ begin
 end
 $$;
 
--- The WAL timeline stands above 44 bits of counter, so a promoted standby that lost the newest tokens still draws
--- greater ones. pg_walfile_name shows the new timeline at once, pg_control_checkpoint only after a checkpoint.
+-- Above 44 bits of counter stands the era: the WAL timeline, so that a promoted standby that lost the newest tokens
+-- still draws greater ones, plus what adopt has added for the systems that this one continues. pg_walfile_name shows
+-- the new timeline at once, pg_control_checkpoint only after a checkpoint.
 -- Call it only while the rows that get the token are locked.
 create or replace function next_token() returns bigint
 language plpgsql volatile
 set search_path from current
 as $$
 declare
-  v_timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+  v_system bigint := (select system_identifier from pg_control_system());
+  v_state state;
+  v_era bigint;
 begin
-  return v_timeline * 17592186044416 + nextval('token');
+  select * into v_state from state;
+  -- The timeline of another system says nothing about the tokens that are out.
+  if v_state.system_identifier is distinct from v_system then
+    raise exception 'schema "%" comes from another database system (a restore, a copy or an upgrade), which may have given out greater tokens: make sure that nothing uses that one any more, then run "fencepost adopt%"',
+      current_schema(), case when current_schema() = 'fencepost' then '' else format(' --schema ''%s''', current_schema()) end
+      using errcode = 'FP010';
+  end if;
+  v_era := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint + v_state.timeline_offset;
+  -- Once after each promotion, so that whoever adopts a copy of this knows how far it has come.
+  if v_era > v_state.era then
+    update state set era = v_era where era < v_era;
+  end if;
+  return v_era * 17592186044416 + nextval('token');
 end
 $$;
 
@@ -122,9 +143,9 @@ declare
   v_token bigint;
 begin
   perform durable();
-  -- A sequence writes its log once for many values, perhaps in a transaction that is not on disk yet. With an id of
-  -- its own this transaction waits for everything before it.
-  perform pg_current_xact_id();
+  -- A sequence writes its log once for many values, perhaps in a transaction that is not on disk yet, and a commit waits
+  -- only for a transaction that has written something, be it no more than a word: then for everything before it.
+  perform pg_logical_emit_message(true, 'fencepost', 'token');
   v_token := next_token();
   return v_token;
 end
@@ -142,13 +163,15 @@ begin
 end
 $$;
 
--- What a client asks before its first statement that needs the schema.
-create or replace function about(out version integer, out oldest_client integer, out token_cache bigint)
+-- What a client asks on each connection before its first statement that needs the schema. adopted: the tokens go on in
+-- this database system, and not in one that this schema was copied from.
+create or replace function about(
+  out version integer, out oldest_client integer, out token_cache bigint, out adopted boolean)
 language sql stable security definer
 set search_path from current
 as $$
-  select s.version, s.oldest_client, q.seqcache
-  from state s, pg_catalog.pg_sequence q
+  select s.version, s.oldest_client, q.seqcache, s.system_identifier = c.system_identifier
+  from state s, pg_catalog.pg_sequence q, pg_catalog.pg_control_system() c
   where q.seqrelid = 'token'::regclass
 $$;
 
@@ -818,10 +841,11 @@ declare
   v_released integer[];
   v_tenants text[];
   v_names text[];
+  v_now timestamptz := clock_timestamp();
 begin
   perform durable();
   with freed as (
-    update lease l set holder_id = null, expires_at = null
+    update lease l set holder_id = null, expires_at = null, released_at = v_now
     from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
     where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       and l.token = a.token and l.holder_id = p_holder
@@ -959,6 +983,91 @@ begin
 end
 $$;
 
+-- Lets a schema that was restored, copied or upgraded go on in this database system, or lifts its tokens above p_floor.
+-- Every token that is drawn later is greater than floor. Without a floor it does nothing where nothing is to be adopted.
+--
+-- The old system may have been promoted after the copy was made, and drawn tokens that nothing here tells of. So the
+-- era leaps by more than anybody promotes.
+create or replace function adopt(p_floor bigint, out adopted boolean, out floor bigint)
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_leap constant bigint := 1024;
+  v_system bigint := (select system_identifier from pg_control_system());
+  v_timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+  v_state state;
+  v_era bigint;
+begin
+  perform durable();
+  select * into v_state from state for update;
+  v_era := v_timeline + v_state.timeline_offset;
+  adopted := v_state.system_identifier <> v_system;
+  if adopted then
+    v_era := greatest(v_era, v_state.era, v_state.token_floor >> 44, (select max(token) >> 44 from lease), p_floor >> 44)
+      + v_leap;
+  elsif p_floor >> 44 >= v_era then
+    v_era := (p_floor >> 44) + v_leap;
+  end if;
+  if v_era >= 1 << 19 then
+    raise exception 'there is no room for greater tokens than that: they have 63 bits' using errcode = '22003';
+  end if;
+  floor := v_era * 17592186044416;
+  update state
+  set system_identifier = v_system, timeline_offset = v_era - v_timeline, era = v_era,
+      token_floor = greatest(token_floor, p_floor);
+end
+$$;
+
+-- Looks at the p_limit leases that follow a given one in the order of their keys, removes those that nobody has held for
+-- p_age, and answers how many, and the last one that it looked at: nothing when there are no more. A removed row takes
+-- its token along, so the floor for new rows is lifted to it in the same transaction.
+create or replace function lease_sweep(
+  p_age interval, p_limit integer, p_tenant text, p_name text, p_slot integer,
+  out swept integer, out last_tenant text, out last_name text, out last_slot integer)
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+declare
+  v_before timestamptz := clock_timestamp() - p_age;
+  v_floor bigint;
+begin
+  perform durable();
+  select tenant, name, slot into last_tenant, last_name, last_slot
+  from lease where (tenant, name, slot) > (p_tenant, p_name, p_slot)
+  order by tenant, name, slot offset p_limit - 1 limit 1;
+
+  -- FOR UPDATE looks again at what was changed meanwhile, and skips what is being changed or guarded. A holder that
+  -- expired before then is dead for good, whether it was buried or not.
+  with unused as materialized (
+    select l.tenant, l.name, l.slot
+    from lease l
+    where (l.tenant, l.name, l.slot) > (p_tenant, p_name, p_slot)
+      and (last_slot is null or (l.tenant, l.name, l.slot) <= (last_tenant, last_name, last_slot))
+      and greatest(l.released_at, l.acquired_at) < v_before
+      and not l.crowded  -- it says so for the other rows of its resource
+      and (l.holder_id is null
+           or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') < v_before)
+    for update of l skip locked
+  ), removed as (
+    delete from lease l using unused u
+    where l.tenant = u.tenant and l.name = u.name and l.slot = u.slot
+    returning l.token
+  )
+  select count(*), max(token) into swept, v_floor from removed;
+  if swept > 0 then
+    -- After the rows, as next_token does it.
+    update state set token_floor = v_floor where token_floor < v_floor;
+  end if;
+end
+$$;
+
 -- Lets a role call the public functions and read the views, and nothing else. What it has already is not granted
 -- again: every grant writes to the catalogs, and migrate asks for it each time a process starts.
 create or replace function grant_access(p_role regrole) returns void
@@ -1000,7 +1109,8 @@ create or replace view holders as
 select h.id, h.application, h.ttl, h.expires_at, h.beat_at, h.opened_at, h.expires_at > clock_timestamp() as alive
 from holder h;
 
-insert into state (version, oldest_client) values (1, 1);
+insert into state (version, oldest_client, system_identifier)
+select 1, 1, system_identifier from pg_control_system();
 
 -- Private, whatever default privileges the owner has set for what it creates.
 do $$

@@ -18,10 +18,11 @@ declare
   v_released integer[];
   v_tenants text[];
   v_names text[];
+  v_now timestamptz := clock_timestamp();
 begin
   perform durable();
   with freed as (
-    update lease l set holder_id = null, expires_at = null
+    update lease l set holder_id = null, expires_at = null, released_at = v_now
     from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
     where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       and l.token = a.token and l.holder_id = p_holder

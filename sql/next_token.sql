@@ -1,13 +1,28 @@
--- The WAL timeline stands above 44 bits of counter, so a promoted standby that lost the newest tokens still draws
--- greater ones. pg_walfile_name shows the new timeline at once, pg_control_checkpoint only after a checkpoint.
+-- Above 44 bits of counter stands the era: the WAL timeline, so that a promoted standby that lost the newest tokens
+-- still draws greater ones, plus what adopt has added for the systems that this one continues. pg_walfile_name shows
+-- the new timeline at once, pg_control_checkpoint only after a checkpoint.
 -- Call it only while the rows that get the token are locked.
 create or replace function next_token() returns bigint
 language plpgsql volatile
 set search_path from current
 as $$
 declare
-  v_timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+  v_system bigint := (select system_identifier from pg_control_system());
+  v_state state;
+  v_era bigint;
 begin
-  return v_timeline * 17592186044416 + nextval('token');
+  select * into v_state from state;
+  -- The timeline of another system says nothing about the tokens that are out.
+  if v_state.system_identifier is distinct from v_system then
+    raise exception 'schema "%" comes from another database system (a restore, a copy or an upgrade), which may have given out greater tokens: make sure that nothing uses that one any more, then run "fencepost adopt%"',
+      current_schema(), case when current_schema() = 'fencepost' then '' else format(' --schema ''%s''', current_schema()) end
+      using errcode = 'FP010';
+  end if;
+  v_era := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint + v_state.timeline_offset;
+  -- Once after each promotion, so that whoever adopts a copy of this knows how far it has come.
+  if v_era > v_state.era then
+    update state set era = v_era where era < v_era;
+  end if;
+  return v_era * 17592186044416 + nextval('token');
 end
 $$;

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addAdopt } from './cli/adopt.ts';
 import { addMigrate } from './cli/migrate.ts';
 import { addRollback } from './cli/rollback.ts';
 import { addStatus } from './cli/status.ts';
@@ -13,7 +14,7 @@ const program = new Command('fencepost')
   .version(version)
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
-for (const add of [addMigrate, addRollback, addStatus]) add(program);
+for (const add of [addMigrate, addRollback, addStatus, addAdopt]) add(program);
 for (const command of [program, ...program.commands]) {
   command.addHelpText('after', '\nExit codes: 0 done, 1 failed or declined, 2 wrong arguments.');
 }

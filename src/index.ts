@@ -27,6 +27,7 @@ export type { Lease, LeaseState } from './lease/lease.ts';
 export type { LeaseOptions } from './lease/lease-options.ts';
 export type { Leases, RevokeOptions } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';
+export type { SweepOptions } from './lease/sweeping.ts';
 export type { Term } from './lease/term.ts';
 export type { ConnectionSource } from './session/connection.ts';
 export type {

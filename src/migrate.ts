@@ -23,6 +23,8 @@ import {
 } from './sql/migration.ts';
 import { identifier, rowOf } from './sql/statement.ts';
 
+export { type Adoption, type AdoptOptions, adopt } from './session/adoption.ts';
+
 /** Where to migrate. */
 export interface MigrateOptions {
   /** As a role that owns the schema, or may create it. */

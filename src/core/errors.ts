@@ -127,7 +127,10 @@ export class DatabaseError extends FencepostError {
   readonly retriable: boolean;
   /** The SQLSTATE, or undefined when the server did not answer. */
   readonly sqlState: string | undefined;
-  /** True when the answer was lost: what was asked may have been done. */
+  /**
+   * True when what was asked may have been done: the answer was lost, or the commit is not known to be on the
+   * synchronous standby that it had to wait for. An acquire has seen to it that nothing is left of it.
+   */
   readonly inDoubt: boolean;
 
   constructor(message: string, facts: DatabaseFacts) {

@@ -4,6 +4,8 @@ import { DatabaseError, FencepostError, LimitError, SchemaError, StandbyError } 
 export const staleToken = 'FP001';
 export const holderExpired = 'FP002';
 export const holderFenced = 'FP003';
+/** The tokens go on in another database system, until this one is adopted. */
+const otherSystem = 'FP010';
 export const lockNotAvailable = '55P03';
 export const queryCanceled = '57014';
 /** A savepoint is refused: outside of a transaction block, and in one that has failed. */
@@ -57,6 +59,8 @@ export function databaseFailure(doing: string, cause: unknown, schema?: string):
   if (sqlState === undefined)
     return new DatabaseError(message, { cause, retriable: true, sqlState, inDoubt: false });
   if (sqlState === '25006') return new StandbyError(message, { cause });
+  // The server says what to do: who asks may not know the schema.
+  if (sqlState === otherSystem) return new SchemaError(text, { cause });
   if (limits.has(sqlState)) return new LimitError(message, { cause });
   if (schema !== undefined && absent.has(sqlState)) {
     return new SchemaError(
@@ -76,7 +80,20 @@ export function databaseFailure(doing: string, cause: unknown, schema?: string):
 
 /** What to run so that a schema has what this release needs. */
 export function migrateCommand(schema: string): string {
-  return `fencepost migrate${schema === 'fencepost' ? '' : ` --schema '${schema}'`}`;
+  return commandFor('migrate', schema);
+}
+
+/** What to say of a schema whose tokens go on elsewhere. `next_token` says the same. */
+export function notAdopted(schema: string): string {
+  return (
+    `schema "${schema}" comes from another database system (a restore, a copy or an upgrade), which may have given out ` +
+    'greater tokens: make sure that nothing uses that one any more, then run ' +
+    `"${commandFor('adopt', schema)}"`
+  );
+}
+
+function commandFor(command: string, schema: string): string {
+  return `fencepost ${command}${schema === 'fencepost' ? '' : ` --schema '${schema}'`}`;
 }
 
 /** A host with several addresses fails with an AggregateError, which has a code and no message. */

@@ -9,7 +9,7 @@ import type { Commands, Kind } from '../session/commands.ts';
 import type { Notifications } from '../session/notifications.ts';
 import type { Answer, Ask, Held } from '../sql/lease.ts';
 import { FixedTerm } from './fixed-term.ts';
-import { type Kinds, kindsOf } from './kinds.ts';
+import { type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
 import { resourceText, topicOf } from './resource.ts';
 
@@ -153,7 +153,15 @@ export class Granting implements LeaseKeeper {
     return lease;
   }
 
-  async #ask(holder: Holder, kind: Kind<Ask, Answer>, ask: Ask): Promise<Answer> {
+  async #ask(holder: Holder, kind: Kind<Ask, Reply>, ask: Ask): Promise<Answer> {
+    const answer = await this.#untilKnown(holder, kind, ask);
+    if (!('unreplicated' in answer)) return answer;
+    // After a failover it may never have been: nobody may believe in it.
+    this.giveBack(holder, answer.granted).catch(() => {});
+    throw answer.unreplicated;
+  }
+
+  async #untilKnown(holder: Holder, kind: Kind<Ask, Reply>, ask: Ask): Promise<Reply> {
     for (;;) {
       const { epoch } = holder;
       try {

@@ -16,12 +16,17 @@ import {
 /** Calls in one statement: enough to share its cost, few enough that nobody waits long for the others. */
 const limit = 512;
 
+/** `unreplicated`: the grant is committed, but a failover may undo it. */
+export type Reply =
+  | Answer
+  | { readonly granted: readonly [Held, ...Held[]]; readonly unreplicated: DatabaseError };
+
 /** The calls of one holder that can travel together. */
 export interface Kinds {
   /** Of leases that live as long as the holder. */
-  readonly acquire: Kind<Ask, Answer>;
+  readonly acquire: Kind<Ask, Reply>;
   /** Of leases with a fixed term, which is the ttl of the holder. */
-  readonly acquireFixed: Kind<Ask, Answer>;
+  readonly acquireFixed: Kind<Ask, Reply>;
   /** Of leases with a fixed term. Answers whether the lease was still there, with this token, and unexpired. */
   readonly renewFixed: Kind<Held, boolean>;
   /** Answers whether the lease was still there, with this token. */
@@ -31,10 +36,15 @@ export interface Kinds {
 }
 
 export function kindsOf(schema: string, holder: Holder): Kinds {
-  const acquire = (term: number | undefined): Kind<Ask, Answer> => ({
+  const acquire = (term: number | undefined): Kind<Ask, Reply> => ({
     limit,
     statement: (asks) => acquireLeases(schema, holder, term, asks),
     read: ([row], asks) => readAnswers(row, asks),
+    // Those that were refused were refused: only what was granted was to be replicated.
+    readUnreplicated: (error, asks) =>
+      readAnswers(error.rows[0], asks).map((answer) =>
+        'heldFor' in answer ? answer : { granted: answer, unreplicated: error },
+      ),
     failed(_, error) {
       if (error instanceof DatabaseError && error.inDoubt) holder.distrust();
     },
@@ -51,6 +61,8 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
       limit,
       statement: (held) => releaseLeases(schema, holder.id, held),
       read: ([row], held) => readFound(row, held.length),
+      // Done: what a failover brings back belongs to nobody, and ends with this holder.
+      readUnreplicated: ({ rows: [row] }, held) => readFound(row, held.length),
     },
     withdraw: {
       limit,

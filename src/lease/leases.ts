@@ -12,6 +12,7 @@ import type { Lease } from './lease.ts';
 import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';
 import { Lines } from './lines.ts';
 import { type LeaseKey, resourceOf, resourceText, topicOf } from './resource.ts';
+import { type SweepOptions, sweep } from './sweeping.ts';
 import { untilGranted } from './waiting.ts';
 
 /** How a lease is revoked. */
@@ -118,6 +119,24 @@ export class Leases {
   /** An operator has taken leases away. @internal */
   revoked(tokens: ReadonlySet<bigint>): void {
     this.#granting.revoked(tokens);
+  }
+
+  /**
+   * Removes leases that nobody has held for a long time, and answers how many. Not needed as long as there are few
+   * different keys; a key for each order or user grows the table for ever. Later leases of a removed key get greater
+   * tokens all the same. It does not wait for anybody, and passes over what is in use. Call it from time to time, in one process.
+   *
+   * @throws DatabaseError when the database cannot be asked; what was removed until then is gone. ArgumentError for
+   * wrong arguments
+   *
+   * @example
+   * const removed = await fencepost.leases.sweep({ olderThan: '30d' });
+   */
+  async sweep(options: SweepOptions): Promise<number> {
+    const { commands, schema } = this.#context;
+    return sweep(commands, schema, options, () => {
+      if (this.#closed) throw closedError();
+    });
   }
 
   /** @internal */

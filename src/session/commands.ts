@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import { isCollision } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 import { Link, type Session } from './link.ts';
+import { UnreplicatedError } from './unreplicated.ts';
 
 /** Calls that can travel together: many of them become one statement, its rows become their answers. */
 export interface Kind<Call, Answer> {
@@ -9,6 +10,8 @@ export interface Kind<Call, Answer> {
   readonly limit: number;
   statement(calls: readonly Call[]): Statement;
   read(rows: readonly Row[], calls: readonly Call[]): readonly Answer[];
+  /** The answers of a statement that a failover may undo, for a kind that can tell what they are worth. */
+  readUnreplicated?(error: UnreplicatedError, calls: readonly Call[]): readonly Answer[];
   /** What has to be done about a statement that failed before its callers hear of it. */
   failed?(calls: readonly Call[], error: unknown): Promise<void> | void;
 }
@@ -143,6 +146,8 @@ async function ask<Call, Answer>(
     try {
       return kind.read(await session.query(kind.statement(calls)), calls);
     } catch (error) {
+      if (error instanceof UnreplicatedError && kind.readUnreplicated !== undefined)
+        return kind.readUnreplicated(error, calls);
       if (!isCollision(error) || attempt === 10) throw error;
     }
   }

@@ -5,6 +5,7 @@ import type { Check } from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
 import { listen } from '../sql/notification.ts';
 import type { Row, Statement } from '../sql/statement.ts';
+import { isSyncRepWarning, UnreplicatedError } from './unreplicated.ts';
 
 /** How to reach the database: a URL, a configuration of `pg`, or a pool, of which only the configuration is used. */
 export type ConnectionSource = string | pg.PoolConfig | pg.Pool;
@@ -39,6 +40,8 @@ export class Connection implements AsyncDisposable {
   #heard: Heard | undefined;
   /** Ends with the statements that were asked for so far. */
   #under: Promise<void> | undefined;
+  /** The statement that runs, and what the server warned of meanwhile. */
+  #running: { warning?: object } | undefined;
 
   private constructor(client: pg.Client, clock: Clock, pid: number, pooled: boolean, ended: Ended) {
     this.#client = client;
@@ -77,6 +80,7 @@ export class Connection implements AsyncDisposable {
       const connection = new Connection(client, clock, backend, backend !== pid, ended);
       if (loss !== undefined) throw loss;
       client.on('error', (error) => connection.#lose(error));
+      client.on('notice', (notice) => connection.#notice(notice));
       client.on('end', () => connection.#lose(new Error('the server closed the connection')));
       return connection;
     } catch (error) {
@@ -92,8 +96,9 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * One after the other. Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless.
-   * `limit` is how long it may take once it is its turn.
+   * One after the other; `limit` is how long it may take once it is its turn. Rejects with a `DatabaseError`, whose
+   * `inDoubt` says that the statement may have taken effect nevertheless; with an `UnreplicatedError` when it has, as far
+   * as this server goes.
    */
   query(statement: Statement, limit = answerLimit): Promise<Row[]> {
     const before = this.#under;
@@ -115,6 +120,8 @@ export class Connection implements AsyncDisposable {
     if (this.#loss !== undefined) throw lostBefore(this.#loss);
     const { name, text, values } = statement;
     let answered = false;
+    const run: { warning?: object } = {};
+    this.#running = run;
     const giveUp = (): void => {
       if (!answered) this.#lose(new Error(`no answer within ${Math.round(limit)} ms`));
     };
@@ -123,14 +130,18 @@ export class Connection implements AsyncDisposable {
     try {
       // Behind a pooler the next statement may run on another server connection, which has not prepared it.
       const query = this.pooled ? { text, values: [...values] } : { name, text, values: [...values] };
-      return (await this.#client.query<Row>(query)).rows;
+      const { rows } = await this.#client.query<Row>(query);
+      if (run.warning !== undefined) throw new UnreplicatedError(name, run.warning, rows);
+      return rows;
     } catch (error) {
+      if (error instanceof UnreplicatedError) throw error;
       if (this.#loss === undefined && sessionGoesOn(error)) throw databaseFailure(`run ${name}`, error);
       this.#lose(error instanceof Error ? error : new Error(String(error)));
       throw lostDuring(name, this.#loss ?? error);
     } finally {
       answered = true;
       cancel();
+      this.#running = undefined;
     }
   }
 
@@ -160,6 +171,11 @@ export class Connection implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Comes before the server is ready for the next statement, and so before the answer is handed out. */
+  #notice(notice: object): void {
+    if (this.#running !== undefined && isSyncRepWarning(notice)) this.#running.warning = notice;
   }
 
   #lose(loss: Error): void {

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import { ArgumentError, SchemaError, StateError } from '../core/errors.ts';
 import { type Check, text } from '../core/options.ts';
-import { databaseFailure, migrateCommand } from '../core/sqlstate.ts';
+import { databaseFailure, migrateCommand, notAdopted } from '../core/sqlstate.ts';
 import { about } from '../sql/holder.ts';
 import { Connection, type ConnectionSource } from './connection.ts';
 
@@ -25,7 +25,6 @@ export class Database {
   readonly clock: Clock;
   readonly #source: ConnectionSource;
   readonly #open = new Set<Connection>();
-  #checked = false;
   #closed = false;
 
   constructor(source: ConnectionSource, schema: string, clock: Clock) {
@@ -34,12 +33,14 @@ export class Database {
     this.clock = clock;
   }
 
-  /** A new connection, to a schema that was found to fit. */
+  /**
+   * A new connection, to a schema that was found to fit: each time, because another server may have taken the place of
+   * the one before.
+   */
   async open(limit?: number): Promise<Connection> {
     const connection = await this.connect(limit);
     try {
-      if (!this.#checked) await this.#check(connection);
-      this.#checked = true;
+      await this.#check(connection);
       if (this.#closed) throw closedError();
       return connection;
     } catch (error) {
@@ -86,6 +87,7 @@ export class Database {
       const altered = `the sequence "token" in schema "${this.schema}" has CACHE ${row?.token_cache}`;
       throw new SchemaError(`${altered}: sessions would draw tokens out of order; alter it back to CACHE 1`);
     }
+    if (row?.adopted !== 't') throw new SchemaError(notAdopted(this.schema));
   }
 }
 

@@ -33,3 +33,6 @@ export const regrant = `select grant_access(r.role) from (
 export function grantAccess(role: string): string {
   return `select grant_access(quote_ident(${literal(role)})::regrole)`;
 }
+
+/** Lets the schema go on in this database system; a floor for its tokens as $1, or null. Runs with the search path. */
+export const adoptSystem = 'select adopted, floor from adopt($1)';

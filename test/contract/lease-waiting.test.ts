@@ -33,17 +33,21 @@ test('a waiter is woken by the release, and asks nothing in between', async () =
   await using proxy = await startProxy(database.url);
   await using other = open(proxy.url);
   const lease = await one.leases.acquire(key, { ttl });
-  const waiting = other.leases.acquire(key, { ttl });
-  await until('waits', wanted);
   let asked = 0;
+  let answered = 0;
   proxy.tap = ({ direction, about }) => {
     if (direction === 'request' && about('lease_acquire')) asked += 1;
+    if (direction === 'answer' && about('lease_acquire')) answered += 1;
     return 'pass';
   };
+  const waiting = other.leases.acquire(key, { ttl });
+  // Once, and once more after it has begun to listen.
+  await until('waits', async () => answered >= 2 && (await listening()) === 1);
+  expect(asked).toBe(2);
   await lease.release();
   await using next = await waiting;
   expect(next.token > lease.token).toBe(true);
-  expect(asked).toBe(1);
+  expect(asked).toBe(3);
 });
 
 test('only a wanted lease is told of, and a process listens only while it waits', async () => {

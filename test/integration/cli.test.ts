@@ -172,7 +172,7 @@ describe('help', () => {
     const help = await fencepost({}, '--help');
     expect(help).toMatchObject({ code: 0, stderr: '' });
     const commands = [...help.stdout.matchAll(/^ {2}(\w+) \[options\] /gm)].map(([, name]) => String(name));
-    expect(commands).toEqual(['migrate', 'rollback', 'status']);
+    expect(commands).toEqual(['migrate', 'rollback', 'status', 'adopt']);
     const pages = await Promise.all(commands.map((command) => fencepost({}, command, '--help')));
     for (const [index, { code, stdout, stderr }] of pages.entries()) {
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

@@ -87,6 +87,7 @@ describe('an application role', () => {
       'update fencepost.migration set name = name',
       'select fencepost.next_token()',
       'select fencepost.durable()',
+      'select fencepost.adopt(0)',
       'select fencepost.grant_access(current_user::regrole)',
       'create table fencepost.more ()',
       'create or replace function fencepost.guard() returns void language sql as $$ $$',
@@ -195,16 +196,23 @@ describe("the caller's temporary tables", () => {
     const forged = { resource: { tenant: '', name: 'safe' }, slot: 0, token: 999n };
     const ghost = randomUUID();
     await session.query(`
-      create temporary table state as select true as singleton, 42 as version, 42 as oldest_client, 77::bigint as token_floor;
+      create temporary table state as select true as singleton, 42 as version, 42 as oldest_client, 77::bigint as token_floor,
+        1::bigint as system_identifier, 0::bigint as timeline_offset, 999::bigint as era;
       create temporary table holder as select '${ghost}'::uuid as id, interval '1 h' as ttl,
         now() + interval '1 h' as expires_at, 0 as epoch, now() as beat_at, now() as opened_at, '' as application;
       create temporary table lease as select ''::text as tenant, 'safe'::text as name, 0 as slot, 999::bigint as token,
         '${ghost}'::uuid as holder_id, '${ghost}'::uuid as nonce, null::timestamptz as expires_at, now() as acquired_at,
+        null::timestamptz as released_at,
         false as wanted, false as shared, false as crowded, false as revoked, null::jsonb as metadata;
       create temporary sequence token cache 20 start 500`);
     const planted = await contents(session);
 
-    expect(await run(about('fencepost'))).toEqual({ version: '1', oldest_client: '1', token_cache: '1' });
+    expect(await run(about('fencepost'))).toEqual({
+      version: '1',
+      oldest_client: '1',
+      token_cache: '1',
+      adopted: 't',
+    });
     await expect(run(guardLease('fencepost', [forged]))).rejects.toMatchObject({ code: 'FP001' });
     expect(await run(beatHolder('fencepost', ghost))).toEqual({ alive: 'f', revoked: 'f' });
     const acquire = (id: string) =>

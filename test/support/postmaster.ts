@@ -20,6 +20,8 @@ export interface OwnServer extends AsyncDisposable {
   crash(): Promise<void>;
   /** Stops it, gently or not, and starts it again. */
   restart(mode: 'fast' | 'immediate'): Promise<void>;
+  /** Ends it at once, and for good. */
+  stop(): Promise<void>;
   /** Starts it again as a standby that nobody feeds. */
   becomeStandby(): Promise<void>;
 }
@@ -57,6 +59,7 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
       await ended;
     },
     restart,
+    stop: () => control('-m', 'immediate', 'stop'),
     async becomeStandby() {
       await writeFile(join(data, 'standby.signal'), '');
       await restart('fast');

@@ -50,8 +50,8 @@ export interface FaultyNetwork extends AsyncDisposable {
   thaw(): void;
 }
 
-export async function startProxy(target: string): Promise<FaultyNetwork> {
-  const { hostname, port } = new URL(target);
+/** `present`: where the server is now, when that changes; new connections go there. */
+export async function startProxy(target: string, present = (): string => target): Promise<FaultyNetwork> {
   const links = new Set<Tunnel>();
   let frozen = false;
   let opened = 0;
@@ -60,7 +60,10 @@ export async function startProxy(target: string): Promise<FaultyNetwork> {
     const tunnel = new Tunnel(
       proxy,
       client,
-      () => connect(Number(port || 5432), hostname),
+      () => {
+        const { hostname, port } = new URL(present());
+        return connect(Number(port || 5432), hostname);
+      },
       () => links.delete(tunnel),
     );
     links.add(tunnel);

@@ -1,0 +1,48 @@
+-- Looks at the p_limit leases that follow a given one in the order of their keys, removes those that nobody has held for
+-- p_age, and answers how many, and the last one that it looked at: nothing when there are no more. A removed row takes
+-- its token along, so the floor for new rows is lifted to it in the same transaction.
+create or replace function lease_sweep(
+  p_age interval, p_limit integer, p_tenant text, p_name text, p_slot integer,
+  out swept integer, out last_tenant text, out last_name text, out last_slot integer)
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+declare
+  v_before timestamptz := clock_timestamp() - p_age;
+  v_floor bigint;
+begin
+  perform durable();
+  select tenant, name, slot into last_tenant, last_name, last_slot
+  from lease where (tenant, name, slot) > (p_tenant, p_name, p_slot)
+  order by tenant, name, slot offset p_limit - 1 limit 1;
+
+  -- FOR UPDATE looks again at what was changed meanwhile, and skips what is being changed or guarded. A holder that
+  -- expired before then is dead for good, whether it was buried or not.
+  with unused as materialized (
+    select l.tenant, l.name, l.slot
+    from lease l
+    where (l.tenant, l.name, l.slot) > (p_tenant, p_name, p_slot)
+      and (last_slot is null or (l.tenant, l.name, l.slot) <= (last_tenant, last_name, last_slot))
+      and greatest(l.released_at, l.acquired_at) < v_before
+      and not l.crowded  -- it says so for the other rows of its resource
+      and (l.holder_id is null
+           or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') < v_before)
+    for update of l skip locked
+  ), removed as (
+    delete from lease l using unused u
+    where l.tenant = u.tenant and l.name = u.name and l.slot = u.slot
+    returning l.token
+  )
+  select count(*), max(token) into swept, v_floor from removed;
+  if swept > 0 then
+    -- After the rows, as next_token does it.
+    update state set token_floor = v_floor where token_floor < v_floor;
+  end if;
+end
+$$;

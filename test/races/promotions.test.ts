@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { plant } from '../support/plant.ts';
+import { raceWithPromotions } from './promotions.ts';
+
+const limit = { timeout: 90_000 };
+
+test('tokens rise and no old holder writes while lagging standbys are promoted', limit, async () => {
+  const { figures, violations } = await raceWithPromotions({ promotions: 2, names: 4, clients: 3 });
+  expect(violations).toEqual([]);
+  expect(figures.promotions).toBe(2);
+  expect(Number(figures['grants lost'])).toBeGreaterThan(0);
+  expect(Number(figures['old holders refused'])).toBeGreaterThan(0);
+});
+
+test('tokens that do not know of the timeline would be found', limit, async () => {
+  const { violations } = await raceWithPromotions({ promotions: 1, names: 4, clients: 3 }, (query) =>
+    plant(query, 'next_token', [
+      "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint",
+      '1::bigint',
+    ]),
+  );
+  expect(violations).not.toEqual([]);
+});
