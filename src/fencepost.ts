@@ -3,6 +3,7 @@ import { pid } from 'node:process';
 import { AdvisoryLocks } from './advisory/advisory-locks.ts';
 import { inspectLocks, type LockInfo } from './advisory/inspect-locks.ts';
 import { TransactionLocks, type TransactionLocksContext } from './advisory/transaction-locks.ts';
+import { Claims } from './claim/claims.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import type { Duration } from './core/duration.ts';
 import type { Key } from './core/key.ts';
@@ -73,6 +74,8 @@ export interface Inspect {
 export class Fencepost implements AsyncDisposable {
   /** Locks that outlive connections and carry a fencing token. */
   readonly leases: Leases;
+  /** Rows of your own tables, claimed by workers. */
+  readonly claims: Claims;
   /** Session advisory locks: freed as soon as the process dies. */
   readonly advisory: AdvisoryLocks;
   /** What is held, by whom, and who waits: for people and tools. */
@@ -96,6 +99,7 @@ export class Fencepost implements AsyncDisposable {
     const link = new Link(open, clock);
     this.#holders = new Holders({ link, open, clock, schema, application: `${hostname()}:${pid}` });
     this.leases = new Leases({ schema, clock, commands: new Commands(open, clock), holders: this.#holders });
+    this.claims = new Claims({ schema, clock, holders: this.#holders });
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,
@@ -135,7 +139,7 @@ export class Fencepost implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await Promise.allSettled([this.advisory.close(), this.leases.close()]);
+    await Promise.allSettled([this.advisory.close(), this.leases.close(), this.claims.close()]);
     await Promise.allSettled([this.#holders.close()]);
     await this.#database.close();
   }

@@ -45,13 +45,17 @@ export class LockTimeoutError extends FencepostError {
   }
 }
 
-/** Why a lock was lost: it could not be renewed in time, its server session ended, or what held it was closed. */
-export type LossReason = 'expired' | 'connection' | 'closed';
+/**
+ * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, or its
+ * attempt took longer than it may.
+ */
+export type LossReason = 'expired' | 'connection' | 'closed' | 'deadline';
 
 const lossTexts: Record<LossReason, string> = {
   expired: 'it could not be renewed in time',
   connection: 'the server session that held it has ended',
   closed: 'what it was held by was closed',
+  deadline: 'its deadline has passed',
 };
 
 /** The lock was held and is not held any more. The reason of a handle's `signal`. */

@@ -4,6 +4,7 @@ import { DatabaseError, FencepostError, LimitError, SchemaError, StandbyError } 
 export const staleToken = 'FP001';
 export const holderExpired = 'FP002';
 export const holderFenced = 'FP003';
+export const wrongIsolation = 'FP004';
 export const lockNotAvailable = '55P03';
 export const queryCanceled = '57014';
 /** A savepoint is refused: outside of a transaction block, and in one that has failed. */
