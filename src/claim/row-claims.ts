@@ -45,7 +45,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   readonly #preparing: Preparing;
   readonly #claiming: Claiming;
   readonly #claims = new Set<Claim<Selectable<DB[Table]>, DB>>();
-  #settling: Settling | undefined;
+  #settling: Promise<Settling> | undefined;
   #closed = false;
 
   /** @internal */
@@ -173,8 +173,10 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     await (await this.#settle()).giveBack(row, way, () => holder.live);
   }
 
-  async #settle(): Promise<Settling> {
-    this.#settling ??= new Settling(this.#database, await this.#preparing.table(), this.#context.clock);
+  #settle(): Promise<Settling> {
+    this.#settling ??= this.#preparing
+      .table()
+      .then((table) => new Settling(this.#database, table, this.#context.clock));
     return this.#settling;
   }
 

@@ -1,0 +1,134 @@
+/**
+ * Workers claim the rows of one table and complete them, while now and then one of them is killed, or stopped for
+ * longer than the ttl. Each row has to be completed, and accepted once.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import { Fencepost } from '../../src/index.ts';
+import { type Child, startChild } from '../support/child.ts';
+import { type Findings, script } from '../support/script.ts';
+import type { CrowdWorkerArgument } from './claim-crowd-worker.ts';
+
+export interface ClaimCrowd {
+  rows: number;
+  processes: number;
+  batch: number;
+  /** Milliseconds. */
+  ttl: number;
+  /** Milliseconds from one kill or freeze to the next. */
+  every: number;
+  /** Ends after so many seconds, whatever was done. */
+  seconds: number;
+}
+
+const workerModule = new URL('./claim-crowd-worker.ts', import.meta.url);
+
+export async function raceForRows(url: string, options: ClaimCrowd): Promise<Findings> {
+  const { rows, processes, batch, ttl, every, seconds } = options;
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  pool.on('error', () => {});
+  await pool.query(`
+    create table job (id bigint generated always as identity primary key, status text not null default 'new');
+    create table effect (job bigint, token bigint, worker integer);
+    create table accepted (job bigint, token bigint);
+    create function note_accepted() returns trigger language plpgsql as $$
+    begin
+      insert into accepted values (new.id, new.fencepost_token);
+      return null;
+    end $$`);
+  await prepare(url, pool);
+  await pool.query(`
+    create trigger note_accepted after update on job for each row when (new.status = 'done')
+      execute function note_accepted()`);
+  await pool.query('insert into job (status) select $1 from generate_series(1, $2)', ['new', rows]);
+
+  const started = performance.now();
+  const start = (worker: number): Child => {
+    const argument: CrowdWorkerArgument = { url, worker, ttl, batch, seconds };
+    return startChild(workerModule, argument);
+  };
+  const children = Array.from({ length: processes }, (_, worker) => start(worker));
+  const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0 };
+  const faults = { kills: 0, freezes: 0 };
+  let over = false;
+  const disturbing = disturb();
+  const reports = children.map(async (_, worker) => {
+    for (;;) {
+      const child = children[worker] as Child;
+      const report = await child.next<typeof counts>().catch(() => undefined);
+      const { signal, code } = await child.ended;
+      if (report !== undefined) return report;
+      if (signal !== 'SIGKILL') throw new Error(`worker ${worker} ended with ${code ?? signal}`);
+      children[worker] = start(worker);
+    }
+  });
+
+  async function disturb(): Promise<void> {
+    const thawing: Promise<void>[] = [];
+    for (let fault = 0; !over; fault += 1) {
+      await delay(every);
+      const child = children[Math.floor(Math.random() * processes)];
+      if (child === undefined || child.process.exitCode !== null) continue;
+      if (fault % 2 === 0) {
+        faults.kills += 1;
+        child.signal('SIGKILL');
+      } else {
+        faults.freezes += 1;
+        child.signal('SIGSTOP');
+        thawing.push(delay(ttl * (1 + Math.random())).then(() => child.signal('SIGCONT')));
+      }
+    }
+    await Promise.all(thawing);
+  }
+
+  try {
+    for (const report of await Promise.all(reports)) {
+      for (const name of Object.keys(counts) as (keyof typeof counts)[]) counts[name] += report[name];
+    }
+  } finally {
+    over = true;
+    await disturbing;
+    await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
+  }
+  const took = (performance.now() - started) / 1_000;
+  const violations = [
+    ...(counts.tooMany > 0 ? [`${counts.tooMany} claims of more rows than asked`] : []),
+    ...(await check(pool)),
+  ];
+  await pool.end();
+  return { figures: { ...counts, ...faults, 'a second': Math.round(rows / took) }, violations };
+}
+
+async function prepare(url: string, pool: pg.Pool): Promise<void> {
+  await using fencepost = new Fencepost({ connection: url });
+  const db = new Kysely<{ job: { id: string; status: string } }>({ dialect: new PostgresDialect({ pool }) });
+  await fencepost.claims
+    .define({
+      db,
+      table: 'job',
+      key: 'id',
+      where: (eb) => eb('status', '=', 'new'),
+      orderBy: ['id'],
+      done: { status: 'done' },
+    })
+    .ensure();
+}
+
+async function check(pool: pg.Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ id: string; status: string; accepted: number; effects: number }>(`
+    select j.id, j.status, count(a.job)::int as accepted,
+      (select count(*)::int from effect e where e.job = j.id) as effects,
+      (select count(*)::int from effect e where e.job = j.id and e.token <> j.fencepost_token) as foreign_effects
+    from job j left join accepted a on a.job = j.id group by j.id
+    having j.status <> 'done' or count(a.job) <> 1 or (select count(*) from effect e where e.job = j.id) > 1
+      or exists (select from effect e where e.job = j.id and e.token <> j.fencepost_token)
+    order by j.id`);
+  return rows.map((row) => `row ${JSON.stringify(row)}`);
+}
+
+await script(
+  import.meta,
+  { rows: 200_000, processes: 8, batch: 50, ttl: 1_000, every: 200, seconds: 600 },
+  raceForRows,
+);
