@@ -6,6 +6,7 @@ export type { Claim, ReleaseOptions } from './claim/claim.ts';
 export type { Claims } from './claim/claims.ts';
 export type { ClaimOptions, ColumnOf, OrderOf } from './claim/definition.ts';
 export type { AsideRow, ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
+export type { Handler, Workers, WorkOptions } from './claim/workers.ts';
 export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,

@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Duration } from '../core/duration.ts';
-import { StateError } from '../core/errors.ts';
+import { type LossReason, StateError } from '../core/errors.ts';
 import { Handle, type Tenure } from '../core/handle.ts';
 import { duration, optional, validate, withDefault } from '../core/options.ts';
 import type { ClaimedRow } from '../sql/claim.ts';
@@ -22,7 +22,8 @@ export interface ClaimKeeper {
   fail(claim: ClaimedRow, error: string): Promise<void>;
   /** Ends when the row is free, or not this claim's any more. */
   giveBack(claim: ClaimedRow, way: Return): Promise<void>;
-  ended(claim: ClaimedRow, lost: boolean): void;
+  /** The process has nothing to do with it any more; with a reason, when it was lost. */
+  ended(claim: ClaimedRow, reason: LossReason | undefined): void;
   readonly maxAttempts: number;
 }
 
@@ -107,6 +108,11 @@ export class Claim<Row, DB> extends Handle {
     return super.release();
   }
 
+  /** Whether it was completed, failed or given back, by this process and as far as it has heard. */
+  get settled(): boolean {
+    return this.#settled || this.state === 'released';
+  }
+
   /** @internal */
   protected async giveBack(): Promise<void> {
     if (!this.#settled) await this.#keeper.giveBack(this.#claimed, this.#way);
@@ -114,7 +120,7 @@ export class Claim<Row, DB> extends Handle {
 
   /** @internal */
   protected ended(): void {
-    this.#keeper.ended(this.#claimed, !this.#settled && this.state === 'lost');
+    this.#keeper.ended(this.#claimed, this.#settled ? undefined : this.lossReason);
   }
 
   #settle(work: () => Promise<void>): Promise<void> {

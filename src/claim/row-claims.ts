@@ -1,19 +1,20 @@
 import type { Selectable } from 'kysely';
-import { ArgumentError } from '../core/errors.ts';
+import { ArgumentError, type LossReason, lossTexts } from '../core/errors.ts';
 import { integer, optional, storableText, validate, withDefault } from '../core/options.ts';
 import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
 import { type ClaimedRow, claimNamedRows, claimRows, withoutOurs } from '../sql/claim.ts';
 import { listAside, retryRows } from '../sql/claim-settle.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
+import { Attempt } from './attempt.ts';
 import { Claim } from './claim.ts';
 import { Claiming } from './claiming.ts';
-import { Deadline } from './deadline.ts';
 import type { definitionOf } from './definition.ts';
 import { Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
 import { Settling } from './settling.ts';
 import { UserDatabase } from './user-database.ts';
+import { type Handler, Workers, type WorkOptions } from './workers.ts';
 
 /** How many rows are claimed, and whose. */
 export interface ClaimLimits {
@@ -44,7 +45,8 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   readonly #database: UserDatabase;
   readonly #preparing: Preparing;
   readonly #claiming: Claiming;
-  readonly #claims = new Set<Claim<Selectable<DB[Table]>, DB>>();
+  readonly #claims = new Map<Claim<Selectable<DB[Table]>, DB>, Attempt>();
+  readonly #workers = new Set<Workers<Selectable<DB[Table]>, DB>>();
   #settling: Promise<Settling> | undefined;
   #closed = false;
 
@@ -129,10 +131,35 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     return Number(row?.answer);
   }
 
-  /** Gives back what is claimed and not settled. @internal */
+  /**
+   * Works on the rows as they come, until it is stopped: a handler that returns completes its row, one that throws gives
+   * it back for a later attempt.
+   *
+   * @example
+   * await using workers = orders.work({ concurrency: 16 }, async (claim) => {
+   *   await claim.complete(async (trx) => send(trx, claim.row));
+   * });
+   */
+  work(
+    options: WorkOptions,
+    handler: Handler<Selectable<DB[Table]>, DB>,
+  ): Workers<Selectable<DB[Table]>, DB> {
+    if (this.#closed) throw closedError();
+    const source = {
+      clock: this.#context.clock,
+      claim: (limits: ClaimLimits) => this.claim(limits),
+      abandon: (claim: Claim<Selectable<DB[Table]>, DB>) => this.#claims.get(claim)?.end('shutdown'),
+    };
+    const workers = new Workers(source, options, handler);
+    this.#workers.add(workers);
+    return workers;
+  }
+
+  /** Stops the workers and gives back what is claimed and not settled. @internal */
   async close(): Promise<void> {
+    await Promise.allSettled([...this.#workers].map((workers) => workers.stop()));
     this.#closed = true;
-    await Promise.allSettled([...this.#claims].map((claim) => claim.release()));
+    await Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
   }
 
   async #table(): Promise<ClaimTable> {
@@ -145,32 +172,34 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     const register = registers.of(table.oid);
     const { deadline, shape } = this.#definition;
     const key = `${shape.table} ${row.key.join('/')}`;
+    const tenure = new Attempt(holder, clock, deadline);
     const claim: Claim<Selectable<DB[Table]>, DB> = new Claim(
       {
         maxAttempts: shape.maxAttempts,
         complete: async (claimed, work) => (await this.#settle()).complete(key, claimed, work),
         fail: async (claimed, error) => (await this.#settle()).fail(key, claimed, error),
         giveBack: async (claimed, way) => (await this.#settle()).giveBack(claimed, way, () => holder.live),
-        ended: (claimed, lost) => {
+        ended: (claimed, reason) => {
           this.#claims.delete(claim);
           // Lost for the process, and not by it: the holder lives on, and the row with it.
-          if (lost && holder.live)
-            void this.#expel(holder, claimed).finally(() => register.delete(holder, claimed));
-          else register.delete(holder, claimed);
+          if (reason === undefined || !holder.live) register.delete(holder, claimed);
+          else void this.#expel(holder, claimed, reason).finally(() => register.delete(holder, claimed));
         },
       },
-      deadline === Infinity ? holder : new Deadline(holder, clock, deadline),
+      tenure,
       key,
       row,
     );
-    this.#claims.add(claim);
+    this.#claims.set(claim, tenure);
     return claim;
   }
 
-  async #expel(holder: Holder, row: ClaimedRow): Promise<void> {
-    const spent = row.attempt >= this.#definition.shape.maxAttempts;
-    const way = { after: spent ? undefined : 0, error: 'the deadline has passed', unused: false };
-    await (await this.#settle()).giveBack(row, way, () => holder.live);
+  async #expel(holder: Holder, row: ClaimedRow, reason: LossReason): Promise<void> {
+    const { maxAttempts } = this.#definition.shape;
+    const unused = reason === 'shutdown';
+    const after = !unused && row.attempt >= maxAttempts ? undefined : 0;
+    const error = unused ? undefined : lossTexts[reason];
+    await (await this.#settle()).giveBack(row, { after, error, unused }, () => holder.live).catch(() => {});
   }
 
   #settle(): Promise<Settling> {

@@ -46,16 +46,17 @@ export class LockTimeoutError extends FencepostError {
 }
 
 /**
- * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, or its
- * attempt took longer than it may.
+ * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, its
+ * attempt took longer than it may, or the workers that made it were stopped.
  */
-export type LossReason = 'expired' | 'connection' | 'closed' | 'deadline';
+export type LossReason = 'expired' | 'connection' | 'closed' | 'deadline' | 'shutdown';
 
-const lossTexts: Record<LossReason, string> = {
+export const lossTexts: Record<LossReason, string> = {
   expired: 'it could not be renewed in time',
   connection: 'the server session that held it has ended',
   closed: 'what it was held by was closed',
   deadline: 'its deadline has passed',
+  shutdown: 'its workers were stopped',
 };
 
 /** The lock was held and is not held any more. The reason of a handle's `signal`. */

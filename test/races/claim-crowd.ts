@@ -45,13 +45,14 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
 
   const started = performance.now();
   const start = (worker: number): Child => {
-    const argument: CrowdWorkerArgument = { url, worker, ttl, batch, seconds };
+    const left = seconds - (performance.now() - started) / 1_000;
+    const argument: CrowdWorkerArgument = { url, worker, ttl, batch, seconds: left };
     return startChild(workerModule, argument);
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
   const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0 };
   const faults = { kills: 0, freezes: 0 };
-  let over = false;
+  const over = new AbortController();
   const disturbing = disturb();
   const reports = children.map(async (_, worker) => {
     for (;;) {
@@ -66,8 +67,8 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
 
   async function disturb(): Promise<void> {
     const thawing: Promise<void>[] = [];
-    for (let fault = 0; !over; fault += 1) {
-      await delay(every);
+    for (let fault = 0; !over.signal.aborted; fault += 1) {
+      await delay(every, undefined, { signal: over.signal }).catch(() => {});
       const child = children[Math.floor(Math.random() * processes)];
       if (child === undefined || child.process.exitCode !== null) continue;
       if (fault % 2 === 0) {
@@ -87,7 +88,7 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
       for (const name of Object.keys(counts) as (keyof typeof counts)[]) counts[name] += report[name];
     }
   } finally {
-    over = true;
+    over.abort();
     await disturbing;
     await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
   }
@@ -116,13 +117,13 @@ async function prepare(url: string, pool: pg.Pool): Promise<void> {
 }
 
 async function check(pool: pg.Pool): Promise<string[]> {
-  const { rows } = await pool.query<{ id: string; status: string; accepted: number; effects: number }>(`
-    select j.id, j.status, count(a.job)::int as accepted,
-      (select count(*)::int from effect e where e.job = j.id) as effects,
-      (select count(*)::int from effect e where e.job = j.id and e.token <> j.fencepost_token) as foreign_effects
-    from job j left join accepted a on a.job = j.id group by j.id
-    having j.status <> 'done' or count(a.job) <> 1 or (select count(*) from effect e where e.job = j.id) > 1
-      or exists (select from effect e where e.job = j.id and e.token <> j.fencepost_token)
+  const { rows } = await pool.query<Record<string, unknown>>(`
+    select j.id, j.status, j.fencepost_token, a.times, e.tokens
+    from job j
+    left join (select job, count(*) as times from accepted group by job) a on a.job = j.id
+    left join (select job, array_agg(token) as tokens from effect group by job) e on e.job = j.id
+    where j.status <> 'done' or a.times is distinct from 1
+      or e.tokens <> array[j.fencepost_token]
     order by j.id`);
   return rows.map((row) => `row ${JSON.stringify(row)}`);
 }
