@@ -95,7 +95,7 @@ export class Claim<Row, DB> extends Handle {
    */
   override async release(options?: ReleaseOptions): Promise<void> {
     const { after, error } = validate('options', options, {
-      after: withDefault(duration({ max: Infinity }), 0),
+      after: withDefault(duration(), 0),
       error: optional((_, value) => value),
     });
     await this.#settling?.catch(() => {});

@@ -39,18 +39,20 @@ export function returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Ret
         select * from ${texts} with ordinality as fp_w(fp_after, fp_error, fp_unused, fp_place)
       ), settled as (
         update ${table.table} set
-          fencepost_holder = case when fp_w.fp_after <= 0 then null else ${nobody} end,
-          fencepost_due = coalesce(clock_timestamp() + fp_w.fp_after * interval '1 millisecond', 'infinity'),
+          fencepost_holder = case when fp_w.fp_after = 0 then null else ${nobody} end,
+          fencepost_due = case when fp_w.fp_after < 0 then 'infinity'
+            else clock_timestamp() + fp_w.fp_after * interval '1 millisecond' end,
           fencepost_attempts = ${table.bare}.fencepost_attempts - fp_w.fp_unused::integer,
-          fencepost_error = coalesce(fp_w.fp_error, fencepost_error)
+          fencepost_error = coalesce(nullif(fp_w.fp_error, ''), fencepost_error)
         from fencepost_asked fp_a join fencepost_ways fp_w using (fp_place) where ${matches(table, 'fp_a')} and ${claimed(table)}
         returning fp_place
       )
       select fp_place::text as place from settled`,
     values: [
       ...valuesOf(table, claims),
-      claims.map(({ after }) => after ?? null),
-      claims.map(({ error }) => error ?? null),
+      // No nulls: in an array their spelling depends on a setting.
+      claims.map(({ after }) => after ?? -1),
+      claims.map(({ error }) => error ?? ''),
       claims.map(({ unused }) => unused),
     ],
   };
