@@ -1,7 +1,7 @@
 import { pause } from '../core/abort.ts';
 import { DatabaseError, LockLostError } from '../core/errors.ts';
 import type { Holding } from '../core/handle.ts';
-import { hasState, holderExpired, holderFenced } from '../core/sqlstate.ts';
+import { hasState, holderExpired, holderFenced, isCollision } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
 import { freeUnknown } from '../sql/claim-settle.ts';
@@ -53,7 +53,7 @@ export class Claiming {
     holder: Holder,
     statement: (holder: Holder) => Statement,
   ): Promise<ClaimedRow[]> {
-    for (;;) {
+    for (let collisions = 0; ; ) {
       try {
         return await this.#context.registers.of(table.oid).run(async () => {
           const rows = readClaimed(await this.#database.query(statement(holder)));
@@ -65,6 +65,10 @@ export class Claiming {
           // Rows may have been claimed that nobody here knows of. The process lives on, so they would stay claimed.
           this.#recover(table, holder).catch(() => {});
           throw error;
+        }
+        if (isCollision(error)) {
+          collisions += 1;
+          if (collisions < 10) continue;
         }
         // A doubt of somebody else was settled meanwhile: this statement came too late, and did nothing.
         if (!hasState(error, holderFenced)) throw error;

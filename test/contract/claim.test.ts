@@ -526,3 +526,34 @@ test('a database that fails is a DatabaseError', async () => {
   await expect(jobs.claim()).rejects.toThrow(DatabaseError);
   await expect(jobs.claim()).rejects.toMatchObject({ sqlState: '22012', inDoubt: false });
 });
+
+test('what is missing is called by its name: our functions, a right, or something of the caller', async () => {
+  await using fencepost = open();
+  await insert(1);
+  await database.query('alter function fencepost.claim_dead rename to claim_dead_away');
+  await expect(define(fencepost).claim()).rejects.toThrow(
+    /^schema "fencepost" lacks .*: run "fencepost migrate"$/,
+  );
+  await database.query('alter function fencepost.claim_dead_away rename to claim_dead');
+  const missing = define(fencepost, { where: () => sql`nothing = 1` });
+  await expect(missing.claim()).rejects.toMatchObject({
+    code: 'DATABASE',
+    sqlState: '42703',
+    retriable: false,
+  });
+});
+
+test('a claim that collides with another transaction is sent again', async () => {
+  await using fencepost = open();
+  await insert(1);
+  await database.query(`
+    create sequence collisions;
+    create function collide() returns trigger language plpgsql as $$
+    begin
+      if nextval('collisions') < 4 then raise exception 'deadlock' using errcode = '40P01'; end if;
+      return new;
+    end $$;
+    create trigger collide before update on job for each row execute function collide()`);
+  expect(await define(fencepost).claim()).toHaveLength(1);
+  await database.query('drop function collide cascade');
+});
