@@ -40,10 +40,13 @@ export class Preparing {
   async ensure(): Promise<void> {
     const facts = await this.#look();
     if (missingColumns(facts).length > 0) await this.#run(addColumns(this.#shape));
-    for (const [index, statement] of Object.entries(this.#indexes())) {
-      if (!facts.indexes.includes(index)) await this.#run(statement);
-    }
+    for (const statement of Object.values(this.#missing(facts))) await this.#run(statement);
     await this.table();
+  }
+
+  /** The indexes that are not there, or not valid, with the statements that make them. */
+  async missingIndexes(): Promise<Record<string, string>> {
+    return this.#missing(await this.#look());
   }
 
   /** The table as it is in the database; rejects with what is wrong with it. */
@@ -81,6 +84,11 @@ export class Preparing {
     if (!facts.keyed)
       throw new ArgumentError('options.key', `the columns of a unique index of ${table}`, key);
     return facts;
+  }
+
+  #missing({ indexes }: TableFacts): Record<string, string> {
+    const missing = Object.entries(this.#indexes()).filter(([index]) => !indexes.includes(index));
+    return Object.fromEntries(missing);
   }
 
   #indexes(): Record<string, string> {

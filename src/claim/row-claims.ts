@@ -10,6 +10,7 @@ import { Attempt } from './attempt.ts';
 import { Claim } from './claim.ts';
 import { Claiming } from './claiming.ts';
 import type { definitionOf } from './definition.ts';
+import { type ClaimFinding, examine } from './doctor.ts';
 import { Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
 import { Settling } from './settling.ts';
@@ -129,6 +130,12 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     if (asked.length === 0) return 0;
     const [row] = await this.#database.query(retryRows(await this.#table(), asked));
     return Number(row?.answer);
+  }
+
+  /** What makes these claims slow, and how to mend it: nothing when all is well. It reads, and claims nothing. */
+  async doctor(): Promise<ClaimFinding[]> {
+    const table = await this.#table();
+    return examine(this.#database, table, await this.#preparing.missingIndexes());
   }
 
   /**

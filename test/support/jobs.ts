@@ -4,13 +4,14 @@ import type pg from 'pg';
 import type { TestDatabase } from './database.ts';
 
 export interface JobTables {
-  'public.job': { id: string; status: string };
+  'public.job': { id: string; status: string; weight: number };
 }
 
 /** A table of jobs, before anything was done about claims. */
 export async function createJobs(database: TestDatabase): Promise<void> {
   await database.query(
-    `create table public.job (id bigint generated always as identity primary key, status text not null default 'new')`,
+    `create table public.job (id bigint generated always as identity primary key, status text not null default 'new',
+      weight integer not null default 0)`,
   );
 }
 
@@ -26,7 +27,7 @@ export function kyselyOn(pool: pg.Pool): Kysely<JobTables> {
 export function jobsOf(
   fencepost: Fencepost,
   pool: pg.Pool,
-  options: { ttl?: number; maxAttempts?: number } = {},
+  options: { ttl?: number; maxAttempts?: number; orderBy?: ('id' | 'weight desc')[] } = {},
 ) {
   return fencepost.claims.define({
     db: kyselyOn(pool),
