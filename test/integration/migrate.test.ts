@@ -157,7 +157,9 @@ describe('a migration that fails', () => {
       create event trigger refuse on sql_drop when tag in ('DROP SEQUENCE') execute function public.refuse()`);
     await using fencepost = new Fencepost({ connection: database.url });
     await using lease = await fencepost.leases.acquire('import');
-    await expect(rollback({ connection: database.url, count: 99 })).rejects.toMatchObject({ sqlState: 'ZZ001' });
+    await expect(rollback({ connection: database.url, count: 99 })).rejects.toMatchObject({
+      sqlState: 'ZZ001',
+    });
     expect(await database.query('select token from fencepost.leases')).toEqual([
       { token: String(lease.token) },
     ]);

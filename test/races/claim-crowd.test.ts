@@ -7,7 +7,7 @@ const limit = { timeout: 60_000 };
 
 test('every row is completed once while workers are killed and stopped past their ttl', limit, async () => {
   await using database = await createDatabase();
-  const race = { rows: 4_000, processes: 4, batch: 20, ttl: 400, every: 500, seconds: 30 };
+  const race = { rows: 4_000, processes: 4, batch: 20, ttl: 400, every: 500, seconds: 10 };
   const { figures, violations } = await raceForRows(database.url, race);
   expect(violations).toEqual([]);
   expect(Number(figures.kills) + Number(figures.freezes)).toBeGreaterThan(0);
