@@ -1,4 +1,5 @@
 import type { Selectable } from 'kysely';
+import { within } from '../core/abort.ts';
 import { ArgumentError, type LossReason, lossTexts } from '../core/errors.ts';
 import { integer, optional, storableText, validate, withDefault } from '../core/options.ts';
 import type { Holder } from '../holder/holder.ts';
@@ -38,6 +39,8 @@ export interface AsideRow<Row> {
 }
 
 const mostRows = 10_000;
+/** Longest time that `close` tries to give rows back, in milliseconds. */
+const closeLimit = 5_000;
 
 /** Claims of the rows of one table, as one definition has them. */
 export class RowClaims<DB, Table extends keyof DB & string> {
@@ -166,7 +169,9 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   async close(): Promise<void> {
     await Promise.allSettled([...this.#workers].map((workers) => workers.stop()));
     this.#closed = true;
-    await Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
+    const released = Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
+    // A pool that was ended first answers no more: the rows are free when the holder is closed, right after this.
+    await within(this.#context.clock, closeLimit, released);
   }
 
   async #table(): Promise<ClaimTable> {

@@ -190,3 +190,18 @@ test('a takeover that buries a holder at a glance, without its lock, would be fo
   expect(await taking).toHaveLength(1);
   expect(claim?.state).toBe('held');
 });
+
+test('close ends although the pool was ended first, and the rows are free', async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 1);
+  const pool = new pg.Pool({ connectionString: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  const fencepost = new Fencepost({ connection: database.url });
+  const jobs = jobsOf(fencepost, pool);
+  await jobs.ensure();
+  await jobs.claim();
+  await pool.end();
+  await fencepost.close();
+  expect(await jobsOf(other, database.pool).claim()).toHaveLength(1);
+});
