@@ -3,6 +3,7 @@ import { pid } from 'node:process';
 import { AdvisoryLocks } from './advisory/advisory-locks.ts';
 import { inspectLocks, type LockInfo } from './advisory/inspect-locks.ts';
 import { TransactionLocks, type TransactionLocksContext } from './advisory/transaction-locks.ts';
+import { Claims } from './claim/claims.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import type { Duration } from './core/duration.ts';
 import type { Key } from './core/key.ts';
@@ -95,6 +96,8 @@ export class Fencepost implements AsyncDisposable {
   readonly leases: Leases;
   /** Leadership: campaigns for a lease, for ever, and who leads. */
   readonly elections: Elections;
+  /** Rows of your own tables, claimed by workers. */
+  readonly claims: Claims;
   /** Session advisory locks: freed as soon as the process dies. */
   readonly advisory: AdvisoryLocks;
   /** What is held, by whom, and who waits: for people and tools. */
@@ -129,6 +132,7 @@ export class Fencepost implements AsyncDisposable {
     const commands = new Commands(open, clock);
     this.leases = new Leases({ schema, clock, commands, holders: this.#holders, notifications });
     this.elections = new Elections({ schema, clock, commands, leases: this.leases });
+    this.claims = new Claims({ schema, clock, holders: this.#holders });
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,
@@ -178,7 +182,7 @@ export class Fencepost implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.elections.close();
-    await Promise.allSettled([this.advisory.close(), this.leases.close()]);
+    await Promise.allSettled([this.advisory.close(), this.leases.close(), this.claims.close()]);
     await Promise.allSettled([this.#holders.close()]);
     await this.#database.close();
   }

@@ -2,6 +2,12 @@ export type { AdvisoryLock } from './advisory/advisory-lock.ts';
 export type { AdvisoryLockOptions, AdvisoryLocks, LockFor } from './advisory/advisory-locks.ts';
 export type { LockInfo } from './advisory/inspect-locks.ts';
 export type { TransactionLockOptions, TransactionLocks } from './advisory/transaction-locks.ts';
+export type { Claim, ReleaseOptions } from './claim/claim.ts';
+export type { Claims } from './claim/claims.ts';
+export type { ClaimOptions, ColumnOf, OrderOf } from './claim/definition.ts';
+export type { ClaimFinding } from './claim/doctor.ts';
+export type { AsideRow, ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
+export type { Handler, Workers, WorkOptions } from './claim/workers.ts';
 export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,

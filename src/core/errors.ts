@@ -46,16 +46,19 @@ export class LockTimeoutError extends FencepostError {
 }
 
 /**
- * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, or an
- * operator took it away.
+/**
+ * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, an operator
+ * took it away, its attempt took longer than it may, or the workers that made it were stopped.
  */
-export type LossReason = 'expired' | 'connection' | 'closed' | 'revoked';
+export type LossReason = 'expired' | 'connection' | 'closed' | 'revoked' | 'deadline' | 'shutdown';
 
-const lossTexts: Record<LossReason, string> = {
+export const lossTexts: Record<LossReason, string> = {
   expired: 'it could not be renewed in time',
   connection: 'the server session that held it has ended',
   closed: 'what it was held by was closed',
   revoked: 'it was revoked',
+  deadline: 'its deadline has passed',
+  shutdown: 'its workers were stopped',
 };
 
 /** The lock was held and is not held any more. The reason of a handle's `signal`. */

@@ -97,6 +97,11 @@ export abstract class Handle implements AsyncDisposable {
     return this.release();
   }
 
+  /** Why it was lost, if it was. @internal */
+  protected get lossReason(): LossReason | undefined {
+    return this.#lost?.reason;
+  }
+
   /** Tells the server, once. @internal */
   protected abstract giveBack(): Promise<void>;
 

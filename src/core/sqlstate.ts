@@ -4,6 +4,7 @@ import { DatabaseError, FencepostError, LimitError, SchemaError, StandbyError } 
 export const staleToken = 'FP001';
 export const holderExpired = 'FP002';
 export const holderFenced = 'FP003';
+export const wrongIsolation = 'FP004';
 /** The tokens go on in another database system, until this one is adopted. */
 const otherSystem = 'FP010';
 export const lockNotAvailable = '55P03';

@@ -53,9 +53,11 @@ const house: Record<string, { rule: Rule; broken: Record<string, string>[] }> = 
     rule: rules.importedOnlyIn('node-pg-migrate', 'migrate.ts'),
     broken: [{ 'cli.ts': `import { runner } from 'node-pg-migrate';` }],
   },
-  'kysely is imported by its entry only': {
-    rule: rules.importedOnlyIn('kysely', 'kysely.ts'),
+  'kysely is imported by its entry, and its types by claims': {
+    rule: rules.onlyTypesOf('kysely', 'kysely.ts', 'claim'),
     broken: [
+      { 'claim/claim.ts': `import { sql } from 'kysely';` },
+      { 'claim/claim.ts': `import { sql, type Kysely } from 'kysely';` },
       { 'session/transaction.ts': `import type { Transaction } from 'kysely';` },
       { 'lease/lease.ts': `import { sql } from 'kysely';` },
     ],

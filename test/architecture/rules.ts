@@ -58,6 +58,15 @@ export const importedOnlyIn =
       .filter(({ path }) => !places.includes(path))
       .map(({ path }) => `${path} imports ${name}, which belongs to ${places.join(', ')}`);
 
+/** A package that one file may load, and of which one folder may know the types: not everybody has it. */
+export const onlyTypesOf =
+  (name: string, entry: string, folder: string): Rule =>
+  (source) =>
+    filesOf(source)
+      .filter(({ path, imports }) => path !== entry && imports.includes(name))
+      .filter(({ path, loads }) => !path.startsWith(`${folder}/`) || loads.includes(name))
+      .map(({ path }) => `${path} imports ${name}: ${entry} may, and ${folder} its types`);
+
 export const noConsoleOrProcess: Rule = (source) =>
   filesOf(source)
     .filter(({ path }) => !isCommandLine(path))

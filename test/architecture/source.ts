@@ -9,6 +9,8 @@ export interface SourceFile {
   readonly lines: number;
   /** What it imports or exports from, types included; files of `src` by their path, the rest as it is written. */
   readonly imports: readonly string[];
+  /** Those of them that are still there when the types are gone. */
+  readonly loads: readonly string[];
   /** The named bindings it takes from each module, `default` and `*` among them. */
   readonly bindings: readonly { readonly from: string; readonly name: string }[];
   /** What it speaks of: `process.env` stands for `process` and `process.env`, `new Date()` for `Date` and `new Date`. */
@@ -30,12 +32,14 @@ export function readSource(): Record<string, string> {
 
 export function parse(path: string, text: string): SourceFile {
   const imports = new Set<string>();
+  const loads = new Set<string>();
   const bindings: { from: string; name: string }[] = [];
   const uses = new Set<string>();
   visit(parseAst(text, { lang: 'ts' }) as unknown as Node, (node) => {
     const from = node.source?.value;
     if (typeof from === 'string') {
       imports.add(from.startsWith('.') ? resolve(path, from) : from);
+      if (node.importKind !== 'type' && node.exportKind !== 'type') loads.add(from);
       for (const specifier of node.specifiers ?? []) {
         const kind = { ImportDefaultSpecifier: 'default', ImportNamespaceSpecifier: '*' }[specifier.type];
         const named = specifier.imported ?? specifier.local;
@@ -49,7 +53,14 @@ export function parse(path: string, text: string): SourceFile {
     }
     if (node.type === 'NewExpression' && node.callee?.name !== undefined) uses.add(`new ${node.callee.name}`);
   });
-  return { path, lines: text.split('\n').length - 1, imports: [...imports], bindings, uses };
+  return {
+    path,
+    lines: text.split('\n').length - 1,
+    imports: [...imports],
+    loads: [...loads],
+    bindings,
+    uses,
+  };
 }
 
 function resolve(importer: string, specifier: string): string {
@@ -64,6 +75,8 @@ interface Node {
   readonly value?: unknown;
   readonly computed?: boolean;
   readonly source?: Node | null;
+  readonly importKind?: string;
+  readonly exportKind?: string;
   readonly specifiers?: readonly Node[];
   readonly imported?: Node;
   readonly local?: Node;

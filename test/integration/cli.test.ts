@@ -10,6 +10,9 @@ import { createRole } from '../support/role.ts';
 
 const entry = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
+const names = ['0001_foundation', '0002_claims'];
+const listed = names.join(', ');
+
 interface Outcome {
   readonly code: number;
   readonly stdout: string;
@@ -35,9 +38,11 @@ test('migrate says what it applied, and when there was nothing to do; status say
   await using database = await createDatabase({ template: false });
   const app = await createRole(database, '_app');
   const env = { DATABASE_URL: database.url };
-  expect(await fencepost(env, 'status')).toEqual(status('none', 'none', '0001_foundation'));
-  expect(await fencepost(env, 'migrate')).toEqual(done('Applied 0001_foundation to schema "fencepost".'));
-  expect(await fencepost(env, 'status')).toEqual(status('1', '0001_foundation', 'none'));
+  expect(await fencepost(env, 'status')).toEqual(status('none', 'none', listed));
+  expect(await fencepost(env, 'migrate')).toEqual(
+    done(...names.map((name) => `Applied ${name} to schema "fencepost".`)),
+  );
+  expect(await fencepost(env, 'status')).toEqual(status('1', listed, 'none'));
   expect(await fencepost(env, 'migrate', '--grant', app.name)).toEqual(
     done('Nothing to do: schema "fencepost" is up to date.', `Role "${app.name}" may use it.`),
   );
@@ -87,16 +92,16 @@ describe('rollback', () => {
     await using client = new Fencepost({ connection: database.url });
     await using kept = await client.leases.acquire('kept');
     await (await client.leases.acquire('given back')).release();
-    const refused = await fencepost(env, 'rollback');
+    const refused = await fencepost(env, 'rollback', '--count', '5');
     expect(refused).toMatchObject({ code: 2, stdout: '' });
-    expect(refused.stderr).toContain('This undoes 0001_foundation in schema "fencepost".\n');
+    expect(refused.stderr).toContain(`This undoes ${names.toReversed().join(', ')} in schema "fencepost".\n`);
     expect(refused.stderr).toContain('Everything will be lost: 2 leases, 1 of them held now.');
     expect(refused.stderr).toContain('error: there is no terminal to ask at: --yes is needed\n');
     expect(await migrated(database)).toBe(true);
     await kept.release();
     await client.close();
 
-    const undone = done('Undid 0001_foundation in schema "fencepost".');
+    const undone = done(...names.toReversed().map((name) => `Undid ${name} in schema "fencepost".`));
     expect(await fencepost(env, 'rollback', '--yes', '--count', '5')).toEqual(undone);
     expect(await migrated(database)).toBe(false);
     const nothing = done('Nothing to undo: schema "fencepost" has no migrations.');

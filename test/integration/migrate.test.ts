@@ -9,7 +9,7 @@ import { describeSchema } from '../snapshots/schema.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { createRole } from '../support/role.ts';
 
-const names = ['0001_foundation'];
+const names = ['0001_foundation', '0002_claims'];
 const snapshot = fileURLToPath(new URL('../snapshots/schema.txt', import.meta.url));
 const committed = await readFile(snapshot, 'utf8');
 const sqlFolder = new URL('../../sql/', import.meta.url);
@@ -81,7 +81,7 @@ describe('the name of the schema', () => {
       await lease.release();
       await expect(lease.guard(client)).rejects.toThrow(expect.objectContaining({ code: 'STALE_TOKEN' }));
 
-      expect(await rollback(options)).toEqual(names);
+      expect(await rollback({ ...options, count: 99 })).toEqual(names.toReversed());
       expect((await migrationStatus(options)).waiting).toEqual(names);
     },
   );
@@ -157,7 +157,9 @@ describe('a migration that fails', () => {
       create event trigger refuse on sql_drop when tag in ('DROP SEQUENCE') execute function public.refuse()`);
     await using fencepost = new Fencepost({ connection: database.url });
     await using lease = await fencepost.leases.acquire('import');
-    await expect(rollback({ connection: database.url })).rejects.toMatchObject({ sqlState: 'ZZ001' });
+    await expect(rollback({ connection: database.url, count: 99 })).rejects.toMatchObject({
+      sqlState: 'ZZ001',
+    });
     expect(await database.query('select token from fencepost.leases')).toEqual([
       { token: String(lease.token) },
     ]);
@@ -225,7 +227,7 @@ test('a role that owns the schema and may not create one can migrate, back and f
   await using lease = await fencepost.leases.acquire('import');
   expect(lease.state).toBe('held');
   await lease.release();
-  expect(await rollback({ connection: owner.url })).toEqual(names);
+  expect(await rollback({ connection: owner.url, count: 99 })).toEqual(names.toReversed());
   expect(await migrate(options)).toEqual(names);
 });
 
@@ -241,7 +243,7 @@ test('a pool and a configuration serve as well as a URL', async () => {
   };
   expect(await migrate({ connection: configuration })).toEqual(names);
   expect(await migrate({ connection: database.pool })).toEqual([]);
-  expect(await rollback({ connection: database.pool })).toEqual(names);
+  expect(await rollback({ connection: database.pool, count: 99 })).toEqual(names.toReversed());
 });
 
 /** What sql/ has a file for, as the catalogs have it. What they keep parsed knows where in the text it stood. */

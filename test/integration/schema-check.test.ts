@@ -22,7 +22,7 @@ const breaches: Record<
     mend: () => migrate({ connection, grant: app.name }),
   },
   'is empty': {
-    breach: () => rollback({ connection }),
+    breach: () => rollback({ connection, count: 99 }),
     says: /^schema "fencepost" lacks what this version needs .*: run "fencepost migrate"$/,
     mend: () => migrate({ connection, grant: app.name }),
   },

@@ -12,7 +12,7 @@ afterAll(() => built[Symbol.asyncDispose]());
 const tarball = join(built.folder, (await run(built.folder, 'npm', 'pack', '--ignore-scripts')).trim());
 
 /** What program.ts prints. */
-const output = `migrated [ '0001_foundation' ]
+const output = `migrated [ '0001_foundation', '0002_claims' ]
 seen [ { tenant: 't1', name: '["account","1"]', held: true } ]
 refused true
 `;

@@ -1,0 +1,150 @@
+import type { Kysely, Transaction } from 'kysely';
+import type { Duration } from '../core/duration.ts';
+import { type LossReason, StateError } from '../core/errors.ts';
+import { Handle, type Tenure } from '../core/handle.ts';
+import { duration, optional, validate, withDefault } from '../core/options.ts';
+import type { ClaimedRow } from '../sql/claim.ts';
+import type { Return } from '../sql/claim-settle.ts';
+import type { AnyTables } from './query-text.ts';
+
+/** How a row is given back. */
+export interface ReleaseOptions {
+  /** How long nobody can claim it. At once by default. */
+  readonly after?: Duration | undefined;
+  /** Why: kept with the row, for people. The attempt then counts, and after the last one the row is set aside. */
+  readonly error?: unknown;
+}
+
+/** What a claim asks of those who made it. */
+export interface ClaimKeeper {
+  /** Fenced; rejects with a `StaleTokenError` when the row has another token. */
+  complete(claim: ClaimedRow, work?: (trx: Kysely<AnyTables>) => Promise<unknown>): Promise<void>;
+  fail(claim: ClaimedRow, error: string): Promise<void>;
+  /** Ends when the row is free, or not this claim's any more. */
+  giveBack(claim: ClaimedRow, way: Return): Promise<void>;
+  /** The process has nothing to do with it any more; with a reason, when it was lost. */
+  ended(claim: ClaimedRow, reason: LossReason | undefined): void;
+  readonly maxAttempts: number;
+}
+
+/**
+ * A row that this process claimed. It is nobody else's as long as the process lives and the claim is not settled;
+ * nothing is written to it meanwhile. `signal` aborts before the server lets anybody else have it. The one way to be
+ * sure at the end is to complete it: Postgres refuses when the row was taken.
+ */
+export class Claim<Row, DB> extends Handle {
+  /** As it was claimed. */
+  readonly row: Row;
+  /** Greater than the token of every earlier claim of the row. */
+  readonly token: bigint;
+  /** Which attempt this is, counted from 1. */
+  readonly attempt: number;
+  readonly #keeper: ClaimKeeper;
+  readonly #claimed: ClaimedRow;
+  #way: Return = { after: 0, error: undefined, unused: true };
+  #settling: Promise<void> | undefined;
+  #settled = false;
+
+  /** @internal */
+  constructor(keeper: ClaimKeeper, tenure: Tenure, key: string, claimed: ClaimedRow) {
+    super(key, tenure);
+    this.#keeper = keeper;
+    this.#claimed = claimed;
+    this.row = claimed.row as Row;
+    this.token = claimed.token;
+    this.attempt = claimed.attempt;
+  }
+
+  /**
+   * Completes the row as `done` says. With `work`, what that writes and the completion are one transaction, and its
+   * first statement locks the row under this claim's token: nobody can take it before the commit. When `work` throws,
+   * nothing was written, and the claim is still held. Without `work`, completions that come at one time share a
+   * statement.
+   *
+   * A claim that is `lost` can be completed as long as nobody took the row: Postgres decides, not this process.
+   *
+   * @throws StaleTokenError when somebody else has the row by now, or it was settled; whatever `work` throws;
+   * DatabaseError when the database fails, with `inDoubt` when the completion may have been done
+   *
+   * @example
+   * await claim.complete(async (trx) => {
+   *   await trx.insertInto('ledger').values({ order_id: claim.row.id }).execute();
+   * });
+   */
+  complete(work?: (trx: Transaction<DB>) => Promise<unknown>): Promise<void> {
+    return this.#settle(() =>
+      this.#keeper.complete(
+        this.#claimed,
+        work === undefined ? undefined : (trx) => work(trx as unknown as Transaction<DB>),
+      ),
+    );
+  }
+
+  /**
+   * Sets the row aside at once, whatever attempts it has left: it is claimed again only after a `retry`.
+   *
+   * @throws StaleTokenError when somebody else has the row by now, or it was settled
+   */
+  fail(error: unknown): Promise<void> {
+    return this.#settle(() => this.#keeper.fail(this.#claimed, textOf(error)));
+  }
+
+  /**
+   * Gives the row back, for another attempt: at once or `after` a while. Without an `error` the attempt does not count.
+   * A row that somebody else has by now is left alone.
+   */
+  override async release(options?: ReleaseOptions): Promise<void> {
+    const { after, error } = validate('options', options, {
+      after: withDefault(duration(), 0),
+      error: optional((_, value) => value),
+    });
+    await this.#settling?.catch(() => {});
+    const spent = error !== undefined && this.attempt >= this.#keeper.maxAttempts;
+    this.#way = {
+      after: spent ? undefined : after,
+      error: error === undefined ? undefined : textOf(error),
+      unused: error === undefined,
+    };
+    return super.release();
+  }
+
+  /** Whether it was completed, failed or given back, by this process and as far as it has heard. */
+  get settled(): boolean {
+    return this.#settled || this.state === 'released';
+  }
+
+  /** @internal */
+  protected async giveBack(): Promise<void> {
+    if (!this.#settled) await this.#keeper.giveBack(this.#claimed, this.#way);
+  }
+
+  /** @internal */
+  protected ended(): void {
+    this.#keeper.ended(this.#claimed, this.#settled ? undefined : this.lossReason);
+  }
+
+  #settle(work: () => Promise<void>): Promise<void> {
+    if (this.#settling !== undefined || this.state === 'released') {
+      return Promise.reject(new StateError(`${this.key} was settled already`));
+    }
+    const settling = work().then(
+      () => {
+        this.#settled = true;
+        return super.release();
+      },
+      (error: unknown) => {
+        this.#settling = undefined;
+        throw error;
+      },
+    );
+    this.#settling = settling;
+    return settling;
+  }
+}
+
+const longestError = 2_000;
+
+function textOf(error: unknown): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return text.replaceAll('\0', '').toWellFormed().slice(0, longestError).toWellFormed();
+}

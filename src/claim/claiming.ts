@@ -1,0 +1,100 @@
+import { pause } from '../core/abort.ts';
+import { DatabaseError, LockLostError } from '../core/errors.ts';
+import type { Holding } from '../core/handle.ts';
+import { hasState, holderExpired, holderFenced, isCollision } from '../core/sqlstate.ts';
+import type { Holder } from '../holder/holder.ts';
+import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
+import { freeUnknown } from '../sql/claim-settle.ts';
+import type { ClaimTable } from '../sql/claim-table.ts';
+import type { Statement } from '../sql/statement.ts';
+import type { ClaimContext } from './register.ts';
+import type { UserDatabase } from './user-database.ts';
+
+/** One claim for the living holder of the process, and what happens when its answer is lost. */
+export class Claiming {
+  readonly #context: ClaimContext;
+  readonly #database: UserDatabase;
+  readonly #ttl: number;
+
+  constructor(context: ClaimContext, database: UserDatabase, ttl: number) {
+    this.#context = context;
+    this.#database = database;
+    this.#ttl = ttl;
+  }
+
+  /** Rows that were claimed, and those that were set aside on the way, with the holder that has the former. */
+  async claim(
+    table: ClaimTable,
+    statement: (holder: Holder) => Statement,
+  ): Promise<{ readonly holder: Holder; readonly claimed: ClaimedRow[]; readonly aside: ClaimedRow[] }> {
+    // Keeps the holder from being closed for want of use while the claim is under way.
+    const pending: Holding = { lose() {} };
+    for (let dead = 0; ; dead += 1) {
+      const holder = await this.#context.holders.use(this.#ttl);
+      holder.add(pending);
+      try {
+        const rows = await this.#ask(table, holder, statement);
+        const claimed = rows.filter(({ aside }) => !aside);
+        if (claimed.length > 0) await holder.freshen();
+        if (holder.live) return { holder, claimed, aside: rows.filter(({ aside }) => aside) };
+        throw new LockLostError(table.table, 'expired');
+      } catch (error) {
+        if (!hasState(error, holderExpired)) throw error;
+        holder.buried();
+        if (dead === 2) throw new LockLostError(table.table, 'expired', { cause: error });
+      } finally {
+        holder.drop(pending);
+      }
+    }
+  }
+
+  async #ask(
+    table: ClaimTable,
+    holder: Holder,
+    statement: (holder: Holder) => Statement,
+  ): Promise<ClaimedRow[]> {
+    for (let collisions = 0; ; ) {
+      try {
+        return await this.#context.registers.of(table.oid).run(async () => {
+          const rows = readClaimed(await this.#database.query(statement(holder)));
+          for (const row of rows) if (!row.aside) this.#context.registers.of(table.oid).add(holder, row);
+          return rows;
+        });
+      } catch (error) {
+        if (error instanceof DatabaseError && error.inDoubt) {
+          // Rows may have been claimed that nobody here knows of. The process lives on, so they would stay claimed.
+          this.#recover(table, holder).catch(() => {});
+          throw error;
+        }
+        if (isCollision(error)) {
+          collisions += 1;
+          if (collisions < 10) continue;
+        }
+        // A doubt of somebody else was settled meanwhile: this statement came too late, and did nothing.
+        if (!hasState(error, holderFenced)) throw error;
+        await holder.settled();
+        if (!holder.live) throw error;
+      }
+    }
+  }
+
+  /** Once the server has let older claims end and refuses those that have not begun, what is not known here is freed. */
+  async #recover(table: ClaimTable, holder: Holder): Promise<void> {
+    const { clock } = this.#context;
+    await this.#context.registers.of(table.oid).recover(async () => {
+      holder.distrust();
+      await holder.settled();
+      while (holder.live) {
+        try {
+          await this.#database.query(
+            freeUnknown(table, holder.id, this.#context.registers.of(table.oid).known(holder)),
+          );
+          return;
+        } catch (error) {
+          if (!(error instanceof DatabaseError) || !error.retriable) throw error;
+          await pause(clock, Math.min(holder.ttl / 20, 500));
+        }
+      }
+    });
+  }
+}

@@ -1,0 +1,37 @@
+import { type ClaimOptions, definitionOf } from './definition.ts';
+import { type ClaimContext, Registers } from './register.ts';
+import { RowClaims } from './row-claims.ts';
+
+/** Claims on rows of your own tables. */
+export class Claims {
+  readonly #context: ClaimContext;
+  readonly #defined = new Set<{ close(): Promise<void> }>();
+
+  /** @internal */
+  constructor(context: Omit<ClaimContext, 'registers'>) {
+    this.#context = { ...context, registers: new Registers() };
+  }
+
+  /**
+   * Says which rows of which table are claimed, in which order, and what becomes of them. Sends nothing. Make one for
+   * each kind of work and keep it.
+   *
+   * @throws ArgumentError for options that are wrong as far as that shows without the database
+   *
+   * @example
+   * const orders = fencepost.claims.define({
+   *   db, table: 'orders', key: 'id', where: (eb) => eb('status', '=', 'new'), orderBy: ['id'], done: { status: 'sent' },
+   * });
+   */
+  define<DB, Table extends keyof DB & string>(options: ClaimOptions<DB, Table>): RowClaims<DB, Table> {
+    const definition = definitionOf(this.#context.schema, options);
+    const rows = new RowClaims<DB, Table>(this.#context, definition);
+    this.#defined.add(rows);
+    return rows;
+  }
+
+  /** @internal */
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#defined].map((rows) => rows.close()));
+  }
+}

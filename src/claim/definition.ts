@@ -1,0 +1,143 @@
+import type { Expression, ExpressionBuilder, Kysely, Selectable, SqlBool, UpdateObject } from 'kysely';
+import type { Duration } from '../core/duration.ts';
+import { ArgumentError } from '../core/errors.ts';
+import { type Check, duration, integer, oneOf, optional, validate, withDefault } from '../core/options.ts';
+import type { ClaimShape } from '../sql/claim-table.ts';
+import { type AnyTables, assignmentsOf, columnName, conditionOf, tableName } from './query-text.ts';
+
+/** The names of the columns of a table. */
+export type ColumnOf<DB, Table extends keyof DB> = keyof DB[Table] & string;
+
+/** A row as it is read. */
+export type RowOf<DB, Table extends keyof DB> = Selectable<DB[Table]>;
+
+/** A column, and whether it is descending and where its nulls stand: `'priority desc'`, `'run_at asc nulls first'`. */
+export type OrderOf<Column extends string> =
+  `${Column}${'' | ' asc' | ' desc'}${'' | ' nulls first' | ' nulls last'}`;
+
+/** Which rows are claimed, in which order, and what becomes of them. */
+export interface ClaimOptions<DB, Table extends keyof DB & string> {
+  /** Your own Kysely instance: claims run on its pool, each on one connection for one round trip. */
+  readonly db: Kysely<DB>;
+  /** A table, with its schema in front where it is not on the search path. Not a view: a view has no rows to lock. */
+  readonly table: Table;
+  /** The columns of its primary key, or of another unique index. */
+  readonly key: ColumnOf<DB, Table> | readonly ColumnOf<DB, Table>[];
+  /** The column that says whose row it is. With it a claim can be for one tenant alone, at the price of an index. */
+  readonly tenant?: ColumnOf<DB, Table> | undefined;
+  /**
+   * Which rows wait to be claimed; all of them by default. Its values become literals, so that a partial index fits: so
+   * it says the same each time, and what changes with time belongs elsewhere.
+   */
+  readonly where?: ((eb: ExpressionBuilder<DB, Table>) => Expression<SqlBool>) | undefined;
+  /** What comes first. Rows that other workers are just claiming are stepped over. In no order by default. */
+  readonly orderBy?: readonly OrderOf<ColumnOf<DB, Table>>[] | undefined;
+  /**
+   * How long a claim outlives its process: how late others get the rows of a worker that crashed. As for leases; a
+   * process has one heartbeat for each ttl in use. From 50 ms to 24 days; 30 seconds by default.
+   */
+  readonly ttl?: Duration | undefined;
+  /**
+   * How often a row is tried. One that was claimed so often, and not completed, is set aside instead of claimed again.
+   * 5 by default.
+   */
+  readonly maxAttempts?: number | undefined;
+  /**
+   * The longest that one attempt may take: then `signal` aborts and the row is given back, though the process lives.
+   * As long as it takes by default.
+   */
+  readonly deadline?: Duration | undefined;
+  /** `'columns'`: a claim is kept in columns of the table, which `ensure()` adds. The default, and the only one yet. */
+  readonly storage?: 'columns' | undefined;
+  /**
+   * What completion does: `'delete'`s the row, or sets columns, which have to take the row out of `where` unless it is
+   * to be claimed again.
+   */
+  readonly done: 'delete' | UpdateObject<DB, Table>;
+}
+
+/** What the options come to. */
+export interface Definition {
+  readonly shape: ClaimShape;
+  readonly ttl: number;
+  readonly deadline: number;
+}
+
+const ordering = /^(.+?)( asc| desc)?( nulls (?:first|last))?$/i;
+const shortestTtl = 50;
+
+export function definitionOf(
+  schema: string,
+  given: unknown,
+): Definition & { readonly db: Kysely<AnyTables> } {
+  const { db, table, key, tenant, where, orderBy, done, ...rest } = validate('options', given, {
+    db: kyselyInstance,
+    table: name,
+    key: oneOrMore,
+    tenant: optional(name),
+    where: optional(condition),
+    orderBy: withDefault(several, []),
+    ttl: withDefault(duration({ min: shortestTtl }), 30_000),
+    maxAttempts: withDefault(integer({ min: 1, max: 2 ** 31 - 1 }), 5),
+    deadline: withDefault(duration({ min: 1, max: Infinity }), Infinity),
+    storage: withDefault(oneOf('columns'), 'columns'),
+    done: completion,
+  });
+  if (where === undefined && done !== 'delete') {
+    const expected =
+      "'delete', or a where that rows leave when they are done: otherwise they are claimed again";
+    throw new ArgumentError('options.done', expected, done);
+  }
+  const shape: ClaimShape = {
+    schema,
+    ...tableName(db, table),
+    key: key.map((column) => columnName(db, table, column)),
+    tenant: tenant === undefined ? undefined : columnName(db, table, tenant),
+    where: where === undefined ? undefined : conditionOf(db, table, where),
+    order: orderBy.map((text, place) => {
+      const [, column, ascending = '', nulls = ''] = ordering.exec(text) ?? [];
+      if (column === undefined) throw new ArgumentError(`options.orderBy[${place}]`, 'a column', text);
+      return { name: columnName(db, table, column), direction: `${ascending}${nulls}` };
+    }),
+    maxAttempts: rest.maxAttempts,
+    done: done === 'delete' ? 'delete' : { set: assignmentsOf(db, table, done) },
+  };
+  return { db, shape, ttl: rest.ttl, deadline: rest.deadline };
+}
+
+const kyselyInstance: Check<Kysely<AnyTables>> = (argument, value) => {
+  const given = value as Kysely<AnyTables> | null | undefined;
+  if (typeof given === 'object' && given !== null && 'selectFrom' in given && !given.isTransaction)
+    return given;
+  throw new ArgumentError(argument, 'a Kysely instance outside of a transaction', value);
+};
+
+const name: Check<string> = (argument, value) => {
+  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
+  throw new ArgumentError(argument, 'a name', value);
+};
+
+const several: Check<readonly string[]> = (argument, value) => {
+  if (Array.isArray(value)) return value.map((one, place) => name(`${argument}[${place}]`, one));
+  throw new ArgumentError(argument, 'an array of names', value);
+};
+
+const oneOrMore: Check<readonly string[]> = (argument, value) => {
+  const names = Array.isArray(value) ? several(argument, value) : [name(argument, value)];
+  if (names.length > 0 && new Set(names).size === names.length) return names;
+  throw new ArgumentError(argument, 'a column, or several different ones', value);
+};
+
+type Condition = (eb: ExpressionBuilder<AnyTables, string>) => Expression<SqlBool>;
+
+const condition: Check<Condition> = (argument, value) => {
+  if (typeof value === 'function') return value as Condition;
+  throw new ArgumentError(argument, 'a function of an expression builder', value);
+};
+
+const completion: Check<'delete' | Record<string, unknown>> = (argument, value) => {
+  if (value === 'delete') return value;
+  const columns = typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (columns && Object.keys(value).length > 0) return value as Record<string, unknown>;
+  throw new ArgumentError(argument, "'delete' or the columns to set", value);
+};

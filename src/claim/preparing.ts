@@ -1,0 +1,114 @@
+import { hash } from 'node:crypto';
+import { ArgumentError, SchemaError } from '../core/errors.ts';
+import { hasState } from '../core/sqlstate.ts';
+import {
+  addColumns,
+  addIndexes,
+  type ClaimShape,
+  type ClaimTable,
+  claimColumns,
+  describeTable,
+  readTable,
+  type TableFacts,
+} from '../sql/claim-table.ts';
+import type { UserDatabase } from './user-database.ts';
+
+const viewKinds: Readonly<Record<string, string>> = {
+  v: 'a view',
+  m: 'a materialized view',
+  f: 'a foreign table',
+};
+
+/** What a table needs for claims, and whether it has that. */
+export class Preparing {
+  readonly #database: UserDatabase;
+  readonly #shape: ClaimShape;
+  #found: Promise<ClaimTable> | undefined;
+
+  constructor(database: UserDatabase, shape: ClaimShape) {
+    this.#database = database;
+    this.#shape = shape;
+  }
+
+  /** The statements that make the table ready, for a migration. */
+  ddl(): string {
+    const statements = [addColumns(this.#shape), ...Object.values(this.#indexes())];
+    return statements.map((statement) => `${statement};\n`).join('\n');
+  }
+
+  /** Runs those statements whose work is not there yet. */
+  async ensure(): Promise<void> {
+    const facts = await this.#look();
+    if (missingColumns(facts).length > 0) await this.#run(addColumns(this.#shape));
+    for (const statement of Object.values(this.#missing(facts))) await this.#run(statement);
+    await this.table();
+  }
+
+  /** The indexes that are not there, or not valid, with the statements that make them. */
+  async missingIndexes(): Promise<Record<string, string>> {
+    return this.#missing(await this.#look());
+  }
+
+  /** The table as it is in the database; rejects with what is wrong with it. */
+  table(): Promise<ClaimTable> {
+    this.#found ??= this.#find().catch((error: unknown) => {
+      this.#found = undefined;
+      throw error;
+    });
+    return this.#found;
+  }
+
+  async #find(): Promise<ClaimTable> {
+    const facts = await this.#look();
+    if (missingColumns(facts).length > 0) {
+      throw new SchemaError(
+        `table ${this.#shape.table} lacks ${missingColumns(facts).join(', ')}: call ensure(), or run the statements of ddl()`,
+      );
+    }
+    const types = this.#shape.key.map((name) => facts.columns.get(name) ?? '');
+    return { ...this.#shape, oid: facts.oid, types };
+  }
+
+  async #look(): Promise<TableFacts> {
+    const { table, key, tenant, order } = this.#shape;
+    const [row] = await this.#database.query(describeTable(table, key));
+    if (row === undefined) throw new ArgumentError('options.table', 'a table of the database', table);
+    const facts = readTable(row);
+    const other = viewKinds[facts.kind];
+    if (other !== undefined) {
+      throw new ArgumentError('options.table', `a table: a claim locks rows, and ${other} has none`, table);
+    }
+    for (const name of [...key, ...(tenant === undefined ? [] : [tenant]), ...order.map((one) => one.name)]) {
+      if (!facts.columns.has(name)) throw new ArgumentError('options', `columns of ${table}`, name);
+    }
+    if (!facts.keyed)
+      throw new ArgumentError('options.key', `the columns of a unique index of ${table}`, key);
+    return facts;
+  }
+
+  #missing({ indexes }: TableFacts): Record<string, string> {
+    const missing = Object.entries(this.#indexes()).filter(([index]) => !indexes.includes(index));
+    return Object.fromEntries(missing);
+  }
+
+  #indexes(): Record<string, string> {
+    // The name says what is indexed, so that a changed definition gets a new index and not the old one.
+    return addIndexes(
+      this.#shape,
+      (on) => `fencepost_${hash('sha256', `${this.#shape.table} ${on}`).slice(0, 12)}`,
+    );
+  }
+
+  /** Processes that start at once do this at once: whoever comes second finds it done. */
+  async #run(text: string): Promise<void> {
+    try {
+      await this.#database.query({ name: 'prepare_table', text, values: [] });
+    } catch (error) {
+      if (!['23505', '42P07', '42701'].some((state) => hasState(error, state))) throw error;
+    }
+  }
+}
+
+function missingColumns({ columns }: TableFacts): string[] {
+  return Object.keys(claimColumns).filter((name) => !columns.has(name));
+}

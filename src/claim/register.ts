@@ -1,0 +1,69 @@
+import type { Clock } from '../core/clock.ts';
+import type { Holder } from '../holder/holder.ts';
+import type { Holders } from '../holder/holders.ts';
+import type { ClaimedKey } from '../sql/claim.ts';
+
+/** What claims need of their surroundings. */
+export interface ClaimContext {
+  readonly schema: string;
+  readonly clock: Clock;
+  readonly holders: Holders;
+  readonly registers: Registers;
+}
+
+/** One register for each table, by its oid, whatever a definition calls it. */
+export class Registers {
+  readonly #registers = new Map<string, Register>();
+
+  of(table: string): Register {
+    const register = this.#registers.get(table) ?? new Register();
+    this.#registers.set(table, register);
+    return register;
+  }
+}
+
+/** What this process has claimed of one table, in all definitions, and the calls that are about to claim more. */
+export class Register {
+  readonly #rows = new Map<Holder, Set<ClaimedKey>>();
+  readonly #underWay = new Set<Promise<unknown>>();
+  #recovering: Promise<void> | undefined;
+
+  add(holder: Holder, row: ClaimedKey): void {
+    const rows = this.#rows.get(holder) ?? new Set();
+    this.#rows.set(holder, rows.add(row));
+  }
+
+  delete(holder: Holder, row: ClaimedKey): void {
+    const rows = this.#rows.get(holder);
+    rows?.delete(row);
+    if (rows?.size === 0) this.#rows.delete(holder);
+  }
+
+  known(holder: Holder): ClaimedKey[] {
+    return [...(this.#rows.get(holder) ?? [])];
+  }
+
+  /** Runs a claim, not while a lost answer is being looked for. */
+  async run<Result>(claim: () => Promise<Result>): Promise<Result> {
+    while (this.#recovering !== undefined) await this.#recovering;
+    const running = claim();
+    this.#underWay.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#underWay.delete(running);
+    }
+  }
+
+  /** Runs `work` once no claim is under way and before another begins. */
+  async recover(work: () => Promise<void>): Promise<void> {
+    while (this.#recovering !== undefined) await this.#recovering;
+    const recovering = Promise.allSettled(this.#underWay)
+      .then(work)
+      .finally(() => {
+        this.#recovering = undefined;
+      });
+    this.#recovering = recovering;
+    await recovering;
+  }
+}

@@ -1,0 +1,249 @@
+import type { Selectable } from 'kysely';
+import { within } from '../core/abort.ts';
+import { ArgumentError, type LossReason, lossTexts } from '../core/errors.ts';
+import { integer, optional, storableText, validate, withDefault } from '../core/options.ts';
+import type { Holder } from '../holder/holder.ts';
+import { closedError } from '../session/database.ts';
+import { type ClaimedRow, claimNamedRows, claimRows, withoutOurs } from '../sql/claim.ts';
+import { listAside, retryRows } from '../sql/claim-settle.ts';
+import type { ClaimTable } from '../sql/claim-table.ts';
+import { Attempt } from './attempt.ts';
+import { Claim } from './claim.ts';
+import { Claiming } from './claiming.ts';
+import type { definitionOf } from './definition.ts';
+import { type ClaimFinding, examine } from './doctor.ts';
+import { Preparing } from './preparing.ts';
+import type { ClaimContext } from './register.ts';
+import { Settling } from './settling.ts';
+import { UserDatabase } from './user-database.ts';
+import { type Handler, Workers, type WorkOptions } from './workers.ts';
+
+/** How many rows are claimed, and whose. */
+export interface ClaimLimits {
+  /** Never more than this. 1 by default. */
+  readonly limit?: number | undefined;
+  /** Only rows whose `tenant` column has this value. */
+  readonly tenant?: string | number | bigint | undefined;
+}
+
+/** The key of a row: the value of its only column, or the values of all of them in the order of the definition. */
+export type RowKey = string | number | bigint | readonly (string | number | bigint)[];
+
+/** A row that was set aside. */
+export interface AsideRow<Row> {
+  readonly row: Row;
+  /** How often it was tried. */
+  readonly attempts: number;
+  /** What the last attempt that said so failed with. */
+  readonly error: string | null;
+}
+
+const mostRows = 10_000;
+/** Longest time that `close` tries to give rows back, in milliseconds. */
+const closeLimit = 5_000;
+
+/** Claims of the rows of one table, as one definition has them. */
+export class RowClaims<DB, Table extends keyof DB & string> {
+  readonly #context: ClaimContext;
+  readonly #definition: ReturnType<typeof definitionOf>;
+  readonly #database: UserDatabase;
+  readonly #preparing: Preparing;
+  readonly #claiming: Claiming;
+  readonly #claims = new Map<Claim<Selectable<DB[Table]>, DB>, Attempt>();
+  readonly #workers = new Set<Workers<Selectable<DB[Table]>, DB>>();
+  #settling: Promise<Settling> | undefined;
+  #closed = false;
+
+  /** @internal */
+  constructor(context: ClaimContext, definition: ReturnType<typeof definitionOf>) {
+    this.#context = context;
+    this.#definition = definition;
+    this.#database = new UserDatabase(definition.db, context.schema);
+    this.#preparing = new Preparing(this.#database, definition.shape);
+    this.#claiming = new Claiming(context, this.#database, definition.ttl);
+  }
+
+  /** The statements that give the table what its claims need, for your own migration. Sends nothing. */
+  ddl(): string {
+    return this.#preparing.ddl();
+  }
+
+  /**
+   * Runs what `ddl()` prints, as far as it is not there yet. While an index is built, writes to the table wait: for a
+   * large table in use put `ddl()` into a migration, with `create index concurrently`.
+   */
+  async ensure(): Promise<void> {
+    await this.#preparing.ensure();
+  }
+
+  /**
+   * Claims the first rows that nobody has, in one statement on your own pool: never more than `limit`, with those of
+   * workers that died. Rows whose attempts are used up are set aside on the way.
+   *
+   * @throws ArgumentError for wrong arguments, or a table that does not fit; SchemaError when its columns are missing;
+   * DatabaseError when the database fails; LockLostError when the answer came later than the ttl
+   *
+   * @example
+   * for (const claim of await orders.claim({ limit: 50 })) await claim.complete();
+   */
+  async claim(limits?: ClaimLimits): Promise<Claim<Selectable<DB[Table]>, DB>[]> {
+    const { limit, tenant } = validate('options', limits, {
+      limit: withDefault(integer({ min: 1, max: mostRows }), 1),
+      tenant: optional((argument, value) => this.#tenantOf(argument, value)),
+    });
+    for (;;) {
+      const table = await this.#table();
+      const { holder, claimed, aside } = await this.#claiming.claim(table, (one) =>
+        claimRows(table, one, limit, tenant),
+      );
+      // Rows that were set aside may have stood in the way of others.
+      if (claimed.length > 0 || aside.length === 0)
+        return claimed.map((row) => this.#hand(table, holder, row));
+    }
+  }
+
+  /**
+   * Claims those of the rows with these keys that nobody has, as `where` and attempts allow: a lease on a row of yours.
+   * They come in no particular order.
+   */
+  async claimKeys(keys: readonly RowKey[]): Promise<Claim<Selectable<DB[Table]>, DB>[]> {
+    const asked = this.#keysOf(keys);
+    if (asked.length === 0) return [];
+    const table = await this.#table();
+    const { holder, claimed } = await this.#claiming.claim(table, (one) => claimNamedRows(table, one, asked));
+    return claimed.map((row) => this.#hand(table, holder, row));
+  }
+
+  /** Rows that were set aside: their attempts are used up, or somebody said `fail`. */
+  async aside(limits?: ClaimLimits): Promise<AsideRow<Selectable<DB[Table]>>[]> {
+    const { limit, tenant } = validate('options', limits, {
+      limit: withDefault(integer({ min: 1, max: mostRows }), 100),
+      tenant: optional((argument, value) => this.#tenantOf(argument, value)),
+    });
+    const rows = await this.#database.query(listAside(await this.#table(), limit, tenant));
+    return rows.map(({ fencepost, ...row }) => {
+      const [attempts, error] = JSON.parse((fencepost ?? '=[]').slice(1)) as [number, string | null];
+      return { row: withoutOurs(row) as Selectable<DB[Table]>, attempts, error };
+    });
+  }
+
+  /** Lets rows that were set aside or wait be claimed again, at once and with all their attempts; answers how many. */
+  async retry(keys: readonly RowKey[]): Promise<number> {
+    const asked = this.#keysOf(keys);
+    if (asked.length === 0) return 0;
+    const [row] = await this.#database.query(retryRows(await this.#table(), asked));
+    return Number(row?.answer);
+  }
+
+  /** What makes these claims slow, and how to mend it: nothing when all is well. It reads, and claims nothing. */
+  async doctor(): Promise<ClaimFinding[]> {
+    const table = await this.#table();
+    return examine(this.#database, table, await this.#preparing.missingIndexes());
+  }
+
+  /**
+   * Works on the rows as they come, until it is stopped: a handler that returns completes its row, one that throws gives
+   * it back for a later attempt.
+   *
+   * @example
+   * await using workers = orders.work({ concurrency: 16 }, async (claim) => {
+   *   await claim.complete(async (trx) => send(trx, claim.row));
+   * });
+   */
+  work(
+    options: WorkOptions,
+    handler: Handler<Selectable<DB[Table]>, DB>,
+  ): Workers<Selectable<DB[Table]>, DB> {
+    if (this.#closed) throw closedError();
+    const source = {
+      clock: this.#context.clock,
+      claim: (limits: ClaimLimits) => this.claim(limits),
+      abandon: (claim: Claim<Selectable<DB[Table]>, DB>) => this.#claims.get(claim)?.end('shutdown'),
+    };
+    const workers = new Workers(source, options, handler);
+    this.#workers.add(workers);
+    return workers;
+  }
+
+  /** Stops the workers and gives back what is claimed and not settled. @internal */
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#workers].map((workers) => workers.stop()));
+    this.#closed = true;
+    const released = Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
+    // A pool that was ended first answers no more: the rows are free when the holder is closed, right after this.
+    await within(this.#context.clock, closeLimit, released);
+  }
+
+  async #table(): Promise<ClaimTable> {
+    if (this.#closed) throw closedError();
+    return this.#preparing.table();
+  }
+
+  #hand(table: ClaimTable, holder: Holder, row: ClaimedRow): Claim<Selectable<DB[Table]>, DB> {
+    const { clock, registers } = this.#context;
+    const register = registers.of(table.oid);
+    const { deadline, shape } = this.#definition;
+    const key = `${shape.table} ${row.key.join('/')}`;
+    const tenure = new Attempt(holder, clock, deadline);
+    const claim: Claim<Selectable<DB[Table]>, DB> = new Claim(
+      {
+        maxAttempts: shape.maxAttempts,
+        complete: async (claimed, work) => (await this.#settle()).complete(key, claimed, work),
+        fail: async (claimed, error) => (await this.#settle()).fail(key, claimed, error),
+        giveBack: async (claimed, way) => (await this.#settle()).giveBack(claimed, way, () => holder.live),
+        ended: (claimed, reason) => {
+          this.#claims.delete(claim);
+          // Lost for the process, and not by it: the holder lives on, and the row with it.
+          if (reason === undefined || !holder.live) register.delete(holder, claimed);
+          else void this.#expel(holder, claimed, reason).finally(() => register.delete(holder, claimed));
+        },
+      },
+      tenure,
+      key,
+      row,
+    );
+    this.#claims.set(claim, tenure);
+    return claim;
+  }
+
+  async #expel(holder: Holder, row: ClaimedRow, reason: LossReason): Promise<void> {
+    const { maxAttempts } = this.#definition.shape;
+    const unused = reason === 'shutdown';
+    const after = !unused && row.attempt >= maxAttempts ? undefined : 0;
+    const error = unused ? undefined : lossTexts[reason];
+    await (await this.#settle()).giveBack(row, { after, error, unused }, () => holder.live).catch(() => {});
+  }
+
+  #settle(): Promise<Settling> {
+    this.#settling ??= this.#preparing
+      .table()
+      .then((table) => new Settling(this.#database, table, this.#context.clock));
+    return this.#settling;
+  }
+
+  #tenantOf(argument: string, value: unknown): unknown {
+    if (this.#definition.shape.tenant === undefined) {
+      throw new ArgumentError(argument, 'nothing: the definition names no tenant column', value);
+    }
+    return scalar(argument, value);
+  }
+
+  #keysOf(keys: readonly RowKey[]): unknown[][] {
+    if (!Array.isArray(keys) || keys.length > mostRows) {
+      throw new ArgumentError('keys', `an array of at most ${mostRows} keys`, keys);
+    }
+    const columns = this.#definition.shape.key.length;
+    return keys.map((key: RowKey, place) => {
+      const parts: readonly unknown[] = Array.isArray(key) ? key : [key];
+      if (parts.length !== columns) throw new ArgumentError(`keys[${place}]`, `${columns} values`, key);
+      return parts.map((part) => scalar(`keys[${place}]`, part));
+    });
+  }
+}
+
+function scalar(argument: string, value: unknown): string {
+  if (typeof value === 'string') return storableText(argument, value);
+  if (typeof value === 'bigint' || (typeof value === 'number' && Number.isFinite(value)))
+    return String(value);
+  throw new ArgumentError(argument, 'a string, a number or a bigint', value);
+}

@@ -1,0 +1,71 @@
+/** Claims rows and completes them, until none is left: with a write in the same transaction, or in company. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import { Fencepost, FencepostError } from '../../src/index.ts';
+import { argumentOfChild, tellParent } from '../support/child.ts';
+
+export interface CrowdWorkerArgument {
+  readonly url: string;
+  readonly worker: number;
+  readonly ttl: number;
+  readonly batch: number;
+  readonly seconds: number;
+}
+
+interface Tables {
+  job: { id: string; status: string };
+  effect: { job: string; token: string; worker: number };
+}
+
+const { url, worker, ttl, batch, seconds } = argumentOfChild<CrowdWorkerArgument>();
+const pool = new pg.Pool({ connectionString: url, max: 4 });
+pool.on('error', () => {});
+const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+const fencepost = new Fencepost({ connection: url });
+const jobs = fencepost.claims.define({
+  db,
+  table: 'job',
+  key: 'id',
+  where: (eb) => eb('status', '=', 'new'),
+  orderBy: ['id'],
+  ttl,
+  maxAttempts: 1_000,
+  done: { status: 'done' },
+});
+
+const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0 };
+const deadline = performance.now() + seconds * 1_000;
+while (performance.now() < deadline) {
+  const claims = await jobs.claim({ limit: batch }).catch(() => {
+    counts.failed += 1;
+    return [];
+  });
+  counts.claims += claims.length;
+  if (claims.length > batch) counts.tooMany += 1;
+  await Promise.all(
+    claims.map(async (claim, place) => {
+      try {
+        if (place % 2 === 0) await claim.complete();
+        else {
+          await claim.complete(async (trx) => {
+            const effect = { job: claim.row.id, token: String(claim.token), worker };
+            await trx.insertInto('effect').values(effect).execute();
+          });
+        }
+        counts.completed += 1;
+      } catch (error) {
+        if (error instanceof FencepostError && error.code === 'STALE_TOKEN') counts.stale += 1;
+        else counts.failed += 1;
+      }
+    }),
+  );
+  if (claims.length > 0) continue;
+  const left = await db.selectFrom('job').select('id').where('status', '=', 'new').limit(1).execute();
+  if (left.length === 0) break;
+  await delay(20);
+}
+await fencepost.close();
+await db.destroy();
+tellParent(counts);
+process.disconnect();
