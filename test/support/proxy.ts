@@ -24,8 +24,8 @@ export type Verdict = 'pass' | 'cut' | 'freeze';
 export interface Link {
   /** Whether the last request on it mentions this name. */
   about(name: string): boolean;
-  /** How the server knows it: `client_port` in `pg_stat_activity`. */
-  readonly port: number | undefined;
+  /** The server's process, as it told the client. Its port would not tell: the server of a container sees another. */
+  readonly pid: number | undefined;
   freeze(): void;
   thaw(): void;
   /** Ends on the client's side only: what is frozen can still reach the server. */
@@ -113,6 +113,7 @@ class Tunnel implements Link {
   #server: Socket | undefined;
   #frozen = true;
   #request = '';
+  #pid: number | undefined;
 
   constructor(proxy: FaultyNetwork, client: Socket, connectToServer: () => Socket, gone: () => void) {
     this.#proxy = proxy;
@@ -126,8 +127,8 @@ class Tunnel implements Link {
     return this.#request.includes(name);
   }
 
-  get port(): number | undefined {
-    return this.#server?.localPort;
+  get pid(): number | undefined {
+    return this.#pid;
   }
 
   freeze(): void {
@@ -163,6 +164,7 @@ class Tunnel implements Link {
 
   #take(direction: Direction, bytes: Buffer): void {
     if (direction === 'request') this.#request = bytes.toString('latin1');
+    else this.#pid ??= pidIn(bytes);
     const about = (name: string): boolean => this.about(name);
     const verdict = this.#proxy.tap({ link: this, direction, bytes, about });
     if (verdict === 'cut') {
@@ -191,4 +193,10 @@ class Tunnel implements Link {
       }
     }
   }
+}
+
+/** What BackendKeyData says, a message of twelve bytes that the server sends once, when the session is open. */
+function pidIn(bytes: Buffer): number | undefined {
+  const at = bytes.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
+  return at === -1 ? undefined : bytes.readInt32BE(at + 5);
 }

@@ -20,9 +20,10 @@ export function blockedIn(database: TestDatabase, statement: string, count = 1):
 }
 
 /** Waits until the server has ended the session of this connection through a proxy, and with it what it ran. */
-export async function sessionEnded(database: TestDatabase, { port }: Link): Promise<void> {
-  await until(`the session of port ${port} has ended`, async () => {
-    const sessions = await database.query('select from pg_stat_activity where client_port = $1', [port]);
+export async function sessionEnded(database: TestDatabase, { pid }: Link): Promise<void> {
+  if (pid === undefined) throw new Error('the session was never open');
+  await until(`the session of process ${pid} has ended`, async () => {
+    const sessions = await database.query('select from pg_stat_activity where pid = $1', [pid]);
     return sessions.length === 0;
   });
 }
