@@ -29,8 +29,8 @@ async function write(lease: Lease): Promise<number> {
     await lease.guard(client);
     // As text: a Date has only milliseconds, and would stand before what was written in the same one.
     const { rows } = await client.query<{ before: string; value: string; entered: string }>(
-      `select (select coalesce(max(token), 0) from history where slot = $1) as before, value, clock_timestamp()::text as entered
-       from counter where slot = $1`,
+      `select coalesce((select token from history where slot = $1 order by seq desc limit 1), 0) as before, value,
+         clock_timestamp()::text as entered from counter where slot = $1`,
       [lease.slot],
     );
     const [read] = rows;
