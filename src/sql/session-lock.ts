@@ -23,6 +23,16 @@ function overKeys(
   sets: readonly LockSet[],
   pid: number,
 ): Statement {
+  const [first, second] = sets;
+  if (first?.hashes.length === 1 && second === undefined) {
+    // One caller alone: the server is done in half the time when it has no set to go through.
+    const lock = first.shared ? shared : exclusive;
+    return {
+      name: `${name}_one${first.shared ? '_shared' : ''}`,
+      text: `select array[case when pg_backend_pid() = $2 then ${lock}($1) end]::text as answer, pg_backend_pid() as pid`,
+      values: [String(first.hashes[0]), pid],
+    };
+  }
   return {
     name,
     text: `select array(
