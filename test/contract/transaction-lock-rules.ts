@@ -12,6 +12,8 @@ export interface Library extends AsyncDisposable {
   open(): Promise<OpenTransaction>;
   /** What is accepted like a transaction and is in none, where the library has such a thing. */
   readonly outside?: CallerTransaction;
+  /** Where Fencepost connects to, when it is not straight to the database. */
+  readonly url?: string;
 }
 
 const waiting = 'pg_advisory_xact_lock';
@@ -23,7 +25,7 @@ export async function transactionLockRules(
 ): Promise<void> {
   const database = await createDatabase();
   const library = await connect(database);
-  const fencepost = new Fencepost({ connection: database.url });
+  const fencepost = new Fencepost({ connection: library.url ?? database.url });
   const unfinished = new Set<OpenTransaction>();
   const open = async (): Promise<OpenTransaction> => {
     const tx = await library.open();

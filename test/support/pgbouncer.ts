@@ -12,9 +12,12 @@ export interface Pooler extends AsyncDisposable {
   readonly url: string;
 }
 
+/** Where Debian puts it is not on the path of ordinary users. */
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+
 export const pgbouncerFound = ((): boolean => {
   try {
-    execFileSync('pgbouncer', ['--version'], { stdio: 'ignore' });
+    execFileSync('pgbouncer', ['--version'], { stdio: 'ignore', env });
     return true;
   } catch {
     console.info('No pgbouncer on the path: the tests through it do not run.');
@@ -52,6 +55,7 @@ export async function startPgbouncer(
   const identity = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
   const bouncer: ChildProcess = spawn('pgbouncer', [...identity, file], {
     stdio: ['ignore', 'ignore', 'pipe'],
+    env,
   });
   let log = '';
   bouncer.stderr?.on('data', (chunk: Buffer) => {
