@@ -18,7 +18,7 @@ export interface Modes {
 }
 
 const tenants = ['a', 'b', 'c'];
-const limits = { tenant: 2, total: 4 };
+const limits = { tenant: 1, total: 2 };
 const slots = 3;
 const kinds = ['exclusive', 'shared', 'slots', 'tenants'] as const;
 type Kind = (typeof kinds)[number];
