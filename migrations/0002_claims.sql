@@ -33,18 +33,11 @@ language plpgsql volatile security definer
 set search_path from current
 as $$
 declare
-  v_holder holder;
   v_token bigint;
   v_floor bigint;
 begin
   perform durable();
-  -- KEY SHARE keeps a takeover from burying this holder before the commit, and lets its heartbeat pass.
-  select * into v_holder from holder where id = p_holder for key share;
-  if v_holder.expires_at is null or v_holder.expires_at <= clock_timestamp() then
-    raise exception 'holder % has expired', p_holder using errcode = 'FP002';
-  elsif v_holder.epoch <> p_epoch then
-    raise exception 'holder % has moved on to epoch %', p_holder, v_holder.epoch using errcode = 'FP003';
-  end if;
+  perform holder_check(p_holder, p_epoch);
   v_token := next_token();
   select token_floor + 1 into v_floor from state;
   return greatest(v_token, v_floor);
