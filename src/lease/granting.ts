@@ -116,7 +116,7 @@ export class Granting implements LeaseKeeper {
 
   #checkRevoked(lease: Lease): void {
     const taken = lease.held.filter(({ token }) => this.#revoked.delete(token));
-    if (taken.length > 0) lease.revoked();
+    if (taken.length > 0) lease.lose('revoked');
   }
 
   /** Sends it until the server has answered, or until nothing is left to tell because the tenure is over. */
