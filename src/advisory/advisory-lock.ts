@@ -1,3 +1,4 @@
+import type { Place } from '../core/chain.ts';
 import { Handle } from '../core/handle.ts';
 import type { Key } from '../core/key.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
@@ -7,7 +8,9 @@ import { textOf } from './keys.ts';
 /** What one call asked for, and has once it was granted. */
 export interface Asked extends LockSet {
   readonly keys: readonly Key[];
-  lock?: AdvisoryLock;
+  lock: AdvisoryLock | undefined;
+  /** Among the calls that wait or hold. */
+  place: Place | undefined;
 }
 
 /** What a lock asks of those who made it. */

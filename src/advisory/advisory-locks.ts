@@ -1,4 +1,5 @@
 import { within } from '../core/abort.ts';
+import { Chain } from '../core/chain.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockTimeoutError } from '../core/errors.ts';
@@ -73,7 +74,7 @@ export class AdvisoryLocks {
   readonly #context: AdvisoryContext;
   readonly #turns: Turns;
   /** Of all calls that wait or hold. */
-  readonly #asked = new Set<Asked>();
+  readonly #asked = new Chain<Asked>();
   readonly #closing = new AbortController();
   readonly #keeper: LockKeeper = {
     ended: (asked, connection) => this.#leave(asked, asked.hashes.length, connection),
@@ -148,7 +149,7 @@ export class AdvisoryLocks {
 
   /** The keys that this process holds or waits for at the moment. */
   get keys(): Key[] {
-    return [...this.#asked].flatMap(({ keys }) => keys);
+    return this.#asked.list().flatMap(({ keys }) => keys);
   }
 
   /** @internal */
@@ -157,9 +158,9 @@ export class AdvisoryLocks {
     this.#closing.abort(closedError());
     const left = new Promise<void>((resolve) => {
       this.#lastLeft = resolve;
-      if (this.#asked.size === 0) resolve();
+      if (this.#asked.empty) resolve();
     });
-    for (const { lock } of this.#asked) void lock?.release();
+    for (const { lock } of this.#asked.list()) void lock?.release();
     await within(clock, closeLimit, left);
     await within(clock, closeLimit, connections.close());
   }
@@ -174,10 +175,16 @@ export class AdvisoryLocks {
     const { clock, connections, namespace, schema } = this.#context;
     const hashes = numbers(keys, namespace);
     const { mode, wait, signal, fence } = validate('options', given, lockOptions);
-    const asked: Asked = { keys: [...keys], hashes, shared: mode === 'shared' };
+    const asked: Asked = {
+      keys: [...keys],
+      hashes,
+      shared: mode === 'shared',
+      lock: undefined,
+      place: undefined,
+    };
     const allowance = new Allowance(clock, wait ?? (tries ? 0 : Infinity), signal, this.#closing.signal);
     allowance.check();
-    this.#asked.add(asked);
+    asked.place = this.#asked.add(asked);
     let turns = 0;
     let connection: LockConnection | undefined;
     try {
@@ -209,8 +216,8 @@ export class AdvisoryLocks {
   #leave(asked: Asked, turns: number, connection?: LockConnection): void {
     if (connection !== undefined) this.#context.connections.giveBack(connection);
     for (let turn = 0; turn < turns; turn += 1) this.#turns.leave(asked.hashes[turn] as bigint);
-    this.#asked.delete(asked);
-    if (this.#asked.size === 0) this.#lastLeft();
+    asked.place?.leave();
+    if (this.#asked.empty) this.#lastLeft();
   }
 }
 

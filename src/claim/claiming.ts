@@ -1,6 +1,5 @@
 import { pause } from '../core/abort.ts';
 import { DatabaseError, LockLostError } from '../core/errors.ts';
-import type { Holding } from '../core/handle.ts';
 import { hasState, holderExpired, holderFenced, isCollision } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
@@ -27,11 +26,9 @@ export class Claiming {
     table: ClaimTable,
     statement: (holder: Holder) => Statement,
   ): Promise<{ readonly holder: Holder; readonly claimed: ClaimedRow[]; readonly aside: ClaimedRow[] }> {
-    // Keeps the holder from being closed for want of use while the claim is under way.
-    const pending: Holding = { lose() {} };
     for (let dead = 0; ; dead += 1) {
       const holder = await this.#context.holders.use(this.#ttl);
-      holder.add(pending);
+      const use = holder.use();
       try {
         const rows = await this.#ask(table, holder, statement);
         const claimed = rows.filter(({ aside }) => !aside);
@@ -43,7 +40,7 @@ export class Claiming {
         holder.buried();
         if (dead === 2) throw new LockLostError(table.table, 'expired', { cause: error });
       } finally {
-        holder.drop(pending);
+        use.leave();
       }
     }
   }

@@ -1,3 +1,4 @@
+import type { Place } from './chain.ts';
 import { LockLostError, type LossReason, StateError } from './errors.ts';
 
 /** What a tenure tells of its end: something that is held under it. */
@@ -11,8 +12,8 @@ export interface Tenure {
   remaining(): number;
   /** True while the last renewal has not been answered as it should. */
   readonly doubtful: boolean;
-  add(holding: Holding): void;
-  drop(holding: Holding): void;
+  /** Tells the holding of its end, unless that has left before. */
+  add(holding: Holding): Place;
 }
 
 /**
@@ -36,6 +37,7 @@ export abstract class Handle implements AsyncDisposable {
   /** The key in readable form. */
   readonly key: string;
   readonly #tenure: Tenure;
+  readonly #place: Place;
   #lost: { readonly reason: LossReason; readonly cause: unknown } | undefined;
   #error: LockLostError | undefined;
   #releasing: Promise<void> | undefined;
@@ -45,7 +47,7 @@ export abstract class Handle implements AsyncDisposable {
   constructor(key: string, tenure: Tenure) {
     this.key = key;
     this.#tenure = tenure;
-    tenure.add(this);
+    this.#place = tenure.add(this);
   }
 
   /** Compares clocks each time it is read: after a pause of the process it says `lost` before any timer has run. */
@@ -118,13 +120,13 @@ export abstract class Handle implements AsyncDisposable {
   lose(reason: LossReason, cause?: unknown): void {
     if (this.#lost !== undefined || this.#releasing !== undefined) return;
     this.#lost = { reason, cause };
-    this.#tenure.drop(this);
+    this.#place.leave();
     this.ended();
     this.#controller?.abort(this.#loss);
   }
 
   async #release(): Promise<void> {
-    this.#tenure.drop(this);
+    this.#place.leave();
     try {
       await this.giveBack();
     } finally {

@@ -1,7 +1,6 @@
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
-import type { Holding } from '../core/handle.ts';
 import { hasState, holderExpired, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
@@ -47,11 +46,9 @@ export class Granting implements LeaseKeeper {
 
   /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
   async try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    // Keeps the holder from being closed for want of use while the acquire is under way.
-    const pending: Holding = { lose() {} };
     for (let dead = 0; ; dead += 1) {
       const holder = await this.#context.holders.use(ttl);
-      holder.add(pending);
+      const use = holder.use();
       try {
         return await (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask));
       } catch (error) {
@@ -60,7 +57,7 @@ export class Granting implements LeaseKeeper {
         holder.buried();
         if (dead === 2) throw new LockLostError(resourceText(ask.resource), 'expired', { cause: error });
       } finally {
-        holder.drop(pending);
+        use.leave();
       }
     }
   }

@@ -1,3 +1,4 @@
+import { Chain, type Place } from '../core/chain.ts';
 import type { Clock, Moment } from '../core/clock.ts';
 import { DatabaseError, type LossReason, PoolerError } from '../core/errors.ts';
 import type { Holding, Tenure } from '../core/handle.ts';
@@ -46,7 +47,7 @@ export class LockConnection implements Tenure {
   readonly #connection: Connection;
   readonly #options: LockSessionOptions;
   readonly #commands: Commands;
-  readonly #holdings = new Set<Holding>();
+  readonly #holdings = new Chain<Holding>();
   /** The shared keys that it has, as often as they were granted to it. */
   readonly #shared = new Set<LockSet>();
   readonly #pulse: Pulse;
@@ -96,7 +97,7 @@ export class LockConnection implements Tenure {
   }
 
   get idle(): boolean {
-    return this.#holdings.size === 0;
+    return this.#holdings.empty;
   }
 
   get doubtful(): boolean {
@@ -113,12 +114,8 @@ export class LockConnection implements Tenure {
     return remaining;
   }
 
-  add(holding: Holding): void {
-    this.#holdings.add(holding);
-  }
-
-  drop(holding: Holding): void {
-    this.#holdings.delete(holding);
+  add(holding: Holding): Place {
+    return this.#holdings.add(holding);
   }
 
   /** Takes all keys of the set that are free; true when that was all of them, otherwise it holds none. */
@@ -256,8 +253,7 @@ export class LockConnection implements Tenure {
 
   #end(reason: LossReason, cause?: Error): void {
     this.#pulse.stop();
-    for (const holding of [...this.#holdings]) holding.lose(reason, cause);
-    this.#holdings.clear();
+    for (const holding of this.#holdings.list()) holding.lose(reason, cause);
   }
 }
 

@@ -48,10 +48,10 @@ async function watched(kind: keyof typeof tenures) {
   const holding: Holding = {
     lose(reason) {
       losses.push(reason);
-      tenure.drop(holding);
+      place.leave();
     },
   };
-  tenure.add(holding);
+  const place = tenure.add(holding);
   return { tenure, losses };
 }
 

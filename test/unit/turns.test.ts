@@ -66,3 +66,16 @@ test('shared turns run together, and those that come later do not overtake an ex
   turns.leave(key);
   expect(turns.size).toBe(0);
 });
+
+test('keys that nobody is at any more are forgotten in the end, and those in use are not', () => {
+  const turns = new Turns(new ManualClock());
+  expect(turns.enter(key, false)).toBe(true);
+  for (let other = 2n; other < 30_000n; other += 1n) {
+    expect(turns.enter(other, false)).toBe(true);
+    turns.leave(other);
+  }
+  expect(turns.size).toBe(1);
+  expect(turns.enter(key, true)).toBe(false);
+  turns.leave(key);
+  expect([turns.size, turns.enter(key, true), turns.enter(key, true)]).toEqual([0, true, true]);
+});
