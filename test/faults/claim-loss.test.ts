@@ -28,7 +28,9 @@ function once(fits: (packet: Packet) => boolean, verdict: Verdict): FaultyNetwor
 
 const claimAnswer = ({ direction, about }: Packet): boolean => direction === 'answer' && about('claim_token');
 
-test('rows of a claim whose answer was lost are free again, and those that are known stay claimed', async () => {
+test('rows of a claim whose answer was lost are free again, and those that are known stay claimed', {
+  tags: ['F22'],
+}, async () => {
   await using database = await createDatabase();
   await createJobs(database);
   await insertJobs(database, 10);
@@ -53,6 +55,7 @@ test('rows of a claim whose answer was lost are free again, and those that are k
 });
 
 test('wherever connections are cut, every row is completed once and none is stuck', {
+  tags: ['F22', 'F39'],
   timeout: 60_000,
 }, async () => {
   await using database = await createDatabase();
@@ -104,6 +107,7 @@ describe.each(isolationLevels)('where %s is the default, and nothing else is as 
   };
 
   test('claims give no more rows than asked, each once, and no serialisation error', {
+    tags: ['F38'],
     timeout: 60_000,
   }, async () => {
     await using database = await createDatabase();
@@ -146,7 +150,7 @@ describe.each(isolationLevels)('where %s is the default, and nothing else is as 
 });
 
 describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
-  test('rows are claimed, kept and settled', async () => {
+  test('rows are claimed, kept and settled', { tags: ['F35'] }, async () => {
     await using database = await createDatabase();
     await createJobs(database);
     await insertJobs(database, 200);
@@ -170,7 +174,9 @@ describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
   });
 });
 
-test('a takeover that buries a holder at a glance, without its lock, would be found', async () => {
+test('a takeover that buries a holder at a glance, without its lock, would be found', {
+  tags: ['F39'],
+}, async () => {
   await using database = await createDatabase();
   await createJobs(database);
   await insertJobs(database, 1);

@@ -1,3 +1,4 @@
+// @module-tag F08
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import type { Holding } from '../../src/core/handle.ts';
 import { Holder } from '../../src/holder/holder.ts';

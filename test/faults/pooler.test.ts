@@ -1,3 +1,4 @@
+// @module-tag F35
 import { Fencepost } from 'fencepost';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';

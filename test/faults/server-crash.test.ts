@@ -53,7 +53,9 @@ async function crashInTheMiddle(server: OwnServer, rounds: number): Promise<stri
   return complaints;
 }
 
-test('no lease that was acknowledged is lost in a crash, and tokens rise, whatever synchronous_commit is by default', async () => {
+test('no lease that was acknowledged is lost in a crash, and tokens rise, whatever synchronous_commit is by default', {
+  tags: ['F16', 'F17', 'F18'],
+}, async () => {
   await using server = await startOwnServer({ postgresFlags: lazyWal });
   await server.query('alter database postgres set synchronous_commit = off');
   expect(await crashInTheMiddle(server, 3)).toEqual([]);
@@ -64,6 +66,7 @@ test('no lease that was acknowledged is lost in a crash, and tokens rise, whatev
 
 test.each(['off', 'local', 'remote_write', 'on', 'remote_apply'])(
   'each change of a lease and of a holder commits no weaker than on, where the default is %s',
+  { tags: ['F18'] },
   async (setting) => {
     await using database = await createDatabase();
     await database.query(`alter database ${database.name} set synchronous_commit = ${setting}`);
@@ -97,7 +100,9 @@ test.each(['off', 'local', 'remote_write', 'on', 'remote_apply'])(
   },
 );
 
-test('leases live through a restart of the server that is shorter than their ttl', async () => {
+test('leases live through a restart of the server that is shorter than their ttl', {
+  tags: ['F15'],
+}, async () => {
   await using server = await startOwnServer({ fsync: false });
   await using fencepost = new Fencepost({ connection: server.url });
   const lease = await fencepost.leases.acquire('a', { ttl: '15s' });

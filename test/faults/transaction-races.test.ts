@@ -1,3 +1,6 @@
+// @module-tag F11
+// @module-tag F12
+// @module-tag F36
 import { Fencepost, LockTimeoutError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { type Clients, connect, heldKeys } from '../support/clients.ts';

@@ -1,3 +1,4 @@
+// @module-tag F21
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { raceClients } from './late-clients.ts';

@@ -1,3 +1,4 @@
+// @module-tag F24
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { plant } from '../support/plant.ts';
@@ -6,7 +7,9 @@ import { raceHeartbeats } from './late-heartbeats.ts';
 
 const few = { rounds: 500, clients: 16, resources: 4, ttl: 60 };
 
-test('a holder whose heartbeat comes late stays dead, and nobody believes in a lease that another was granted', async () => {
+test('a holder whose heartbeat comes late stays dead, and nobody believes in a lease that another was granted', {
+  tags: ['F06'],
+}, async () => {
   await using database = await createDatabase();
   const { figures, violations } = await raceHeartbeats(database.url, few);
   expect(violations).toEqual([]);

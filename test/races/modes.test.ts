@@ -1,3 +1,4 @@
+// @module-tag F42
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { plant } from '../support/plant.ts';

@@ -1,3 +1,4 @@
+// @module-tag F25
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { plant } from '../support/plant.ts';
@@ -17,7 +18,10 @@ test(
   },
 );
 
-test('that holds while processes are stopped past their ttl, and killed', limit, async () => {
+test('that holds while processes are stopped past their ttl, and killed', {
+  ...limit,
+  tags: ['F04'],
+}, async () => {
   await using database = await createDatabase();
   const race = { rounds: 100_000, processes: 5, faults: 8, ttl: 250, seconds: 5, slots: 1 };
   const { figures, violations } = await raceForOne(database.url, race);

@@ -1,3 +1,4 @@
+// @module-tag F30
 import { expect, test } from 'vitest';
 import { plant } from '../support/plant.ts';
 import { raceWithPromotions } from './promotions.ts';

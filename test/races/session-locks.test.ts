@@ -19,23 +19,21 @@ async function race<Numbers>(
 
 const long = { timeout: 120_000 };
 
-test(
-  'a timeout or an abort in the moment of the grant leaves no lock behind, and loses none',
-  long,
-  async () => {
-    const figures = await race(raceGrants, { timeouts: 800, aborts: 800, keys: 16 });
-    expect(Number(figures.grants)).toBeGreaterThan(200);
-  },
-);
+test('a timeout or an abort in the moment of the grant leaves no lock behind, and loses none', {
+  ...long,
+  tags: ['F11', 'F12', 'F13'],
+}, async () => {
+  const figures = await race(raceGrants, { timeouts: 800, aborts: 800, keys: 16 });
+  expect(Number(figures.grants)).toBeGreaterThan(200);
+});
 
-test(
-  'several keys taken together, in any order, make no circle; in that of others the victim holds nothing',
-  long,
-  async () => {
-    const figures = await race(raceOrders, { rounds: 1_000, mixed: 200, callers: 12, keys: 6 });
-    expect(Number(figures['deadlocks of plain clients'])).toBeGreaterThan(0);
-  },
-);
+test('several keys taken together, in any order, make no circle; in that of others the victim holds nothing', {
+  ...long,
+  tags: ['F36'],
+}, async () => {
+  const figures = await race(raceOrders, { rounds: 1_000, mixed: 200, callers: 12, keys: 6 });
+  expect(Number(figures['deadlocks of plain clients'])).toBeGreaterThan(0);
+});
 
 test(
   'thousands of locks and a thousand waiting callers need few connections, and everybody gets through',
@@ -45,7 +43,10 @@ test(
   },
 );
 
-test('when a session is ended, exactly the locks that it held are lost, and all works on', long, async () => {
+test('when a session is ended, exactly the locks that it held are lost, and all works on', {
+  ...long,
+  tags: ['F09', 'F17'],
+}, async () => {
   const figures = await race(raceKills, { rounds: 40, workers: 16, keepers: 16 });
   expect(Number(figures['locks lost'])).toBeGreaterThan(40);
 });
