@@ -31,18 +31,18 @@ test('in a database that was made from a migrated template no token is drawn aga
   for (let round = 0; round < crashes; round += 1) {
     const connection = await clone(`clone_${round}`);
     await using fencepost = new Fencepost({ connection });
-    const before: bigint[] = [];
-    for (let grant = 0; grant < 5; grant += 1) {
-      const lease = await fencepost.leases.acquire('one', { ttl: '20s' });
-      before.push(lease.token);
-      await lease.release();
-    }
+    const draw = async (): Promise<[bigint, bigint]> => {
+      await using lease = await fencepost.leases.acquire('one', { ttl: '20s', wait: '5s' });
+      await using lock = await fencepost.advisory.acquire('one', { fence: true, wait: '5s' });
+      return [lease.token, lock.token];
+    };
+    const before = [await draw(), await draw(), await draw()];
     await server.crash();
-    const after = await until('the server', () =>
-      fencepost.leases.acquire('other', { ttl: '20s', wait: '5s' }).catch(() => null),
-    );
-    tokens += before.length + 1;
-    expect(before.every((token) => token < after.token)).toBe(true);
+    const after = await until('the server', () => draw().catch(() => null));
+    tokens += 2 * before.length + 2;
+    for (const kind of [0, 1] as const) {
+      expect(before.every((drawn) => drawn[kind] < after[kind])).toBe(true);
+    }
   }
   tell({ crashes, tokens });
 });
