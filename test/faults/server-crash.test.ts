@@ -1,6 +1,7 @@
 import { Fencepost, type Lease } from 'fencepost';
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { rounds, tell, within } from '../support/figures.ts';
 import { plant } from '../support/plant.ts';
 import { type OwnServer, startOwnServer } from '../support/postmaster.ts';
 import { Random } from '../support/random.ts';
@@ -54,11 +55,13 @@ async function crashInTheMiddle(server: OwnServer, rounds: number): Promise<stri
 }
 
 test('no lease that was acknowledged is lost in a crash, and tokens rise, whatever synchronous_commit is by default', {
+  ...within(20_000),
   tags: ['F16', 'F17', 'F18'],
 }, async () => {
   await using server = await startOwnServer({ postgresFlags: lazyWal });
   await server.query('alter database postgres set synchronous_commit = off');
-  expect(await crashInTheMiddle(server, 3)).toEqual([]);
+  expect(await crashInTheMiddle(server, rounds(3))).toEqual([]);
+  tell({ crashes: rounds(3) });
   // The same without a synchronous commit, to see that it would show.
   await plant(server.query, 'durable', ["('off', 'local', 'remote_write')", "('none')"]);
   expect(await crashInTheMiddle(server, 2)).not.toEqual([]);

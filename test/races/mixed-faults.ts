@@ -14,6 +14,7 @@ import { type OwnServer, startOwnServer } from '../support/postmaster.ts';
 import { type FaultyNetwork, startProxy } from '../support/proxy.ts';
 import { Random } from '../support/random.ts';
 import { type Findings, script } from '../support/script.ts';
+import { stepClock } from '../support/server-clock.ts';
 import type { WorkerArgument } from './mixed-faults-worker.ts';
 
 export interface MixedFaults {
@@ -30,6 +31,8 @@ export interface MixedFaults {
   every: number;
   /** 0: writes without the guard. */
   guard: number;
+  /** 1: the server's clock is set by an hour as well, forth and back. */
+  steps: number;
 }
 
 const workerModule = new URL('./mixed-faults-worker.ts', import.meta.url);
@@ -38,6 +41,7 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
   const { rounds, seconds, processes, callers, keys, ttl, every } = options;
   const random = new Random();
   await using server = await startOwnServer({ fsync: false });
+  const clock = options.steps === 0 ? undefined : await stepClock(server);
   await server.query(
     `create table written (seq bigint generated always as identity, key text, slot integer, token bigint)`,
   );
@@ -60,7 +64,15 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
   const counts = { grants: 0, writes: 0, refusals: 0, stale: 0, failures: 0 };
-  const faults = { stopped: 0, killed: 0, 'sessions ended': 0, crashes: 0, cut: 0, 'cut silently': 0 };
+  const faults = {
+    stopped: 0,
+    killed: 0,
+    'sessions ended': 0,
+    crashes: 0,
+    cut: 0,
+    'cut silently': 0,
+    'clock set': 0,
+  };
   const started = performance.now();
 
   const written = async (): Promise<number> => {
@@ -86,6 +98,7 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
     async cut() {
       proxy.cut();
     },
+    'clock set': async () => clock?.(random.pick([-3_600, 0, 3_600])),
     'cut silently': () => silence(proxy, ttl * (1 + random.next())),
   };
 
@@ -96,7 +109,8 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
       done = await written()
     ) {
       await delay(every);
-      const fault = random.pick(Object.keys(commit) as (keyof typeof faults)[]);
+      const possible = Object.keys(commit) as (keyof typeof faults)[];
+      const fault = random.pick(possible.filter((name) => name !== 'clock set' || clock !== undefined));
       faults[fault] += 1;
       await commit[fault]();
     }
@@ -180,6 +194,7 @@ await script(
     ttl: 1_000,
     every: 500,
     guard: 1,
+    steps: 0,
   },
   (_, numbers) => raceWithFaults(numbers),
 );
