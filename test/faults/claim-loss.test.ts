@@ -149,6 +149,27 @@ describe.each(isolationLevels)('where %s is the default, and nothing else is as 
   });
 });
 
+test('claims give no more rows than asked where every join is a nested loop', { tags: ['F38'] }, async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 400);
+  for (const name of [
+    'enable_hashjoin',
+    'enable_mergejoin',
+    'enable_material',
+    'enable_memoize',
+    'enable_hashagg',
+    'enable_sort',
+  ]) {
+    await database.query(`alter database ${database.name} set ${name} = off`);
+  }
+  await using pool = poolOn(database.url);
+  await using fencepost = new Fencepost({ connection: database.url });
+  const jobs = jobsOf(fencepost, pool);
+  await jobs.ensure();
+  for (let call = 0; call < 5; call += 1) expect(await jobs.claim({ limit: 7 })).toHaveLength(7);
+});
+
 describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
   test('rows are claimed, kept and settled', { tags: ['F35'] }, async () => {
     await using database = await createDatabase();

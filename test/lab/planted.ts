@@ -1,0 +1,106 @@
+/** A copy of the project with a known bug in it: the only build that can have one. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Edit, type KnownBug, knownBugs } from './known-bugs.ts';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
+const parts = ['src', 'sql', 'migrations', 'test', 'vitest.config.ts', 'tsconfig.json', 'package.json'];
+
+/** What a test said when it failed, by its name. */
+interface Failure {
+  readonly test: string;
+  readonly message: string;
+}
+
+interface Outcome {
+  readonly passed: number;
+  readonly failures: readonly Failure[];
+}
+
+/** Every bug in turn has to make its test fail, and each of those tests has to pass without; the exit code. */
+export async function plantAll(names: readonly string[]): Promise<number> {
+  const bugs = knownBugs.filter(({ name }) => names.every((part) => name.includes(part)));
+  let caught = 0;
+  let sound = true;
+  const checked = new Map<string, boolean>();
+  for (const bug of bugs) {
+    const key = JSON.stringify(bug.test);
+    if (!checked.has(key)) checked.set(key, passed(await runIn([], bug.test)));
+    const { failures } = await runIn(bug.edits, bug.test);
+    const [failure] = failures;
+    const found = failure !== undefined && checked.get(key) === true;
+    if (found) caught += 1;
+    if (!checked.get(key)) sound = false;
+    console.log(`${found ? 'caught' : 'MISSED'}  ${bug.name}`);
+    console.log(`        by ${bug.test.file}: ${bug.test.name}`);
+    if (!checked.get(key)) console.log('        which fails, or does not run, without any bug as well');
+    else if (failure !== undefined)
+      console.log(`        ${failure.message.split('\n').slice(0, 2).join(' ').slice(0, 200)}`);
+  }
+  const rate = bugs.length === 0 ? 0 : (100 * caught) / bugs.length;
+  console.log(`\n${caught} of ${bugs.length} known bugs caught: ${rate.toFixed(0)} %`);
+  return sound && bugs.length > 0 && caught === bugs.length ? 0 : 1;
+}
+
+const passed = ({ passed: count, failures }: Outcome): boolean => count > 0 && failures.length === 0;
+
+async function runIn(edits: readonly Edit[], { file, name }: KnownBug['test']): Promise<Outcome> {
+  const copy = join(project, '.cache', 'lab', `${process.pid}`);
+  rmSync(copy, { recursive: true, force: true });
+  mkdirSync(copy, { recursive: true });
+  try {
+    for (const part of parts) cpSync(join(project, part), join(copy, part), { recursive: true });
+    symlinkSync(join(project, 'node_modules'), join(copy, 'node_modules'));
+    for (const edit of edits) plantIn(copy, edit);
+    const report = join(copy, 'report.json');
+    const vitest = spawn(
+      join(project, 'node_modules', '.bin', 'vitest'),
+      ['run', file, '-t', patternOf(name), '--typecheck=false', '--reporter=json', `--outputFile=${report}`],
+      {
+        cwd: copy,
+        stdio: 'ignore',
+        env: { ...process.env, FENCEPOST_TEST_SERVER: 'embedded', FENCEPOST_LAB_ROUNDS: '' },
+      },
+    );
+    await once(vitest, 'close');
+    return outcomeIn(report);
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+const patternOf = (name: string): string => name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+function outcomeIn(report: string): Outcome {
+  const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as {
+    testResults: { assertionResults: { status: string; fullName: string; failureMessages: string[] }[] }[];
+  };
+  const results = testResults.flatMap(({ assertionResults }) => assertionResults);
+  return {
+    passed: results.filter(({ status }) => status === 'passed').length,
+    failures: results
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => ({ test: fullName, message: failureMessages.join('\n') })),
+  };
+}
+
+/** Puts the bug in its place, which has to be there; in the copy of a function that a migration has as well. */
+export function plantIn(folder: string, { file, from, to }: Edit): void {
+  const path = join(folder, file);
+  const before = readFileSync(path, 'utf8');
+  if (!before.includes(from))
+    throw new Error(`${file} has no ${JSON.stringify(from)}: the bug has to be made anew`);
+  const after = before.replace(from, () => to);
+  writeFileSync(path, after);
+  if (!file.startsWith('sql/')) return;
+  for (const name of readdirSync(join(folder, 'migrations'))) {
+    const migration = join(folder, 'migrations', name);
+    writeFileSync(
+      migration,
+      readFileSync(migration, 'utf8').replace(before.trim(), () => after.trim()),
+    );
+  }
+}
