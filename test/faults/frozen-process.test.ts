@@ -105,7 +105,7 @@ test.each([{ renew: true }, { renew: false }])(
   async ({ renew }) => {
     await using database = await createDatabase();
     await using fencepost = new Fencepost({ connection: database.url });
-    const ttl = 300;
+    const ttl = 1_000;
     const leases = [
       await fencepost.leases.acquire('state', { ttl, renew }),
       await fencepost.leases.acquire('signal', { ttl, renew }),

@@ -83,6 +83,7 @@ describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
     await database.query(
       `alter database ${database.name} set default_transaction_isolation = 'serializable'`,
     );
+    await database.query(`alter database ${database.name} set synchronous_commit = 'off'`);
     await using pooler = await startPgbouncer(database.url, 1);
     await using fencepost = new Fencepost({ connection: pooler.url });
     await using _lease = await fencepost.leases.acquire('a', { ttl: '10s' });

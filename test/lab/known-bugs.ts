@@ -19,7 +19,7 @@ const src = (name: string, from: string, to: string): Edit => ({ file: `src/${na
 const faults = (file: string, name: string) => ({ file: `test/faults/${file}.test.ts`, name });
 const races = (file: string, name: string) => ({ file: `test/races/${file}.test.ts`, name });
 
-const crowd = races('one-resource', 'eight processes that want one resource write one after the other');
+const tokens = races('token-order', 'the tokens of a lease rise in the order of its grants');
 const heartbeats = races('late-heartbeats', 'a holder whose heartbeat comes late stays dead');
 const grants = races('session-locks', 'a timeout or an abort in the moment of the grant');
 
@@ -31,11 +31,15 @@ export const knownBugs: readonly KnownBug[] = [
   {
     name: 'token from EXCLUDED, drawn before the row is locked',
     edits: [
-      sql('lease_acquire', '  perform durable();\n', '  perform durable();\n  v_token := next_token();\n'),
+      sql(
+        'lease_acquire',
+        '  perform durable();\n',
+        '  perform durable();\n  v_token := next_token();\n  perform pg_sleep(0.001);\n',
+      ),
       sql('lease_acquire', '      v_token := next_token();\n      select', '      select'),
       tokenAsDrawn('v_token'),
     ],
-    test: crowd,
+    test: tokens,
   },
   {
     name: 'token drawn by the client before the update',
@@ -49,7 +53,7 @@ export const knownBugs: readonly KnownBug[] = [
       ),
       tokenAsDrawn('f.metadata::bigint'),
     ],
-    test: crowd,
+    test: races('one-resource', 'eight processes that want one resource write one after the other'),
   },
   {
     name: 'transaction id as token',
@@ -57,7 +61,7 @@ export const knownBugs: readonly KnownBug[] = [
       sql(
         'lease_acquire',
         '  perform durable();\n',
-        '  perform durable();\n  perform pg_current_xact_id();\n',
+        '  perform durable();\n  perform pg_current_xact_id(), pg_sleep(0.001);\n',
       ),
       sql(
         'next_token',
@@ -66,7 +70,7 @@ export const knownBugs: readonly KnownBug[] = [
       ),
       tokenAsDrawn('v_token'),
     ],
-    test: crowd,
+    test: tokens,
   },
   {
     name: 'sequence with CACHE 20',
@@ -147,21 +151,13 @@ export const knownBugs: readonly KnownBug[] = [
   {
     name: 'session SET instead of a local one',
     edits: [
-      src(
-        'sql/advisory',
-        'case when ${locked} then before end, true)',
-        'case when ${locked} then before end, false)',
-      ),
-      src(
-        'sql/advisory',
-        "set_config('lock_timeout', ${left}, true) is not null",
-        "set_config('lock_timeout', ${left}, false) is not null",
+      sql(
+        'durable',
+        "set_config('synchronous_commit', 'on', true)",
+        "set_config('synchronous_commit', 'on', false)",
       ),
     ],
-    test: {
-      file: 'test/contract/transaction-locks.test.ts',
-      name: 'the settings of the transaction are what they were',
-    },
+    test: faults('pooler', 'no session setting of ours reaches another client of the pooler'),
   },
   {
     name: 'deadline counted from the answer',
@@ -222,7 +218,7 @@ export const knownBugs: readonly KnownBug[] = [
         '    const sent = clock.now();',
       ),
     ],
-    test: faults('frozen-process', 'nothing renews a holder that was lost'),
+    test: faults('clocks', 'a heartbeat that is answered after the close is the last one'),
   },
   {
     name: 'a cached "held" flag',
@@ -259,7 +255,7 @@ export const knownBugs: readonly KnownBug[] = [
       ),
       tokenAsDrawn('l.token + 1'),
     ],
-    test: crowd,
+    test: tokens,
   },
   {
     name: 'a definer function whose search path lacks pg_temp',
