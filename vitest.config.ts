@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { scenarios } from './test/lab/scenarios.ts';
 import { SummaryReporter } from './test/support/summary-reporter.ts';
 
 const { CI } = process.env;
@@ -24,6 +25,7 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 60_000,
     retry: 0,
+    tags: scenarios.map(({ id, promise }) => ({ name: id, description: promise })),
     allowOnly: !CI,
     reporters: ['default', new SummaryReporter()],
     typecheck: {

@@ -28,7 +28,9 @@ function once(fits: (packet: Packet) => boolean, verdict: Verdict): FaultyNetwor
 
 const claimAnswer = ({ direction, about }: Packet): boolean => direction === 'answer' && about('claim_token');
 
-test('rows of a claim whose answer was lost are free again, and those that are known stay claimed', async () => {
+test('rows of a claim whose answer was lost are free again, and those that are known stay claimed', {
+  tags: ['F22'],
+}, async () => {
   await using database = await createDatabase();
   await createJobs(database);
   await insertJobs(database, 10);
@@ -53,6 +55,7 @@ test('rows of a claim whose answer was lost are free again, and those that are k
 });
 
 test('wherever connections are cut, every row is completed once and none is stuck', {
+  tags: ['F22', 'F39'],
   timeout: 60_000,
 }, async () => {
   await using database = await createDatabase();
@@ -104,6 +107,7 @@ describe.each(isolationLevels)('where %s is the default, and nothing else is as 
   };
 
   test('claims give no more rows than asked, each once, and no serialisation error', {
+    tags: ['F38'],
     timeout: 60_000,
   }, async () => {
     await using database = await createDatabase();
@@ -145,8 +149,29 @@ describe.each(isolationLevels)('where %s is the default, and nothing else is as 
   });
 });
 
+test('claims give no more rows than asked where every join is a nested loop', { tags: ['F38'] }, async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 400);
+  for (const name of [
+    'enable_hashjoin',
+    'enable_mergejoin',
+    'enable_material',
+    'enable_memoize',
+    'enable_hashagg',
+    'enable_sort',
+  ]) {
+    await database.query(`alter database ${database.name} set ${name} = off`);
+  }
+  await using pool = poolOn(database.url);
+  await using fencepost = new Fencepost({ connection: database.url });
+  const jobs = jobsOf(fencepost, pool);
+  await jobs.ensure();
+  for (let call = 0; call < 5; call += 1) expect(await jobs.claim({ limit: 7 })).toHaveLength(7);
+});
+
 describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
-  test('rows are claimed, kept and settled', async () => {
+  test('rows are claimed, kept and settled', { tags: ['F35'] }, async () => {
     await using database = await createDatabase();
     await createJobs(database);
     await insertJobs(database, 200);
@@ -170,7 +195,9 @@ describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
   });
 });
 
-test('a takeover that buries a holder at a glance, without its lock, would be found', async () => {
+test('a takeover that buries a holder at a glance, without its lock, would be found', {
+  tags: ['F39'],
+}, async () => {
   await using database = await createDatabase();
   await createJobs(database);
   await insertJobs(database, 1);

@@ -1,3 +1,4 @@
+// @module-tag F40
 import { Fencepost } from 'fencepost';
 import { migrate } from 'fencepost/migrate';
 import pg from 'pg';

@@ -1,3 +1,4 @@
+// @module-tag F09
 import { DatabaseError, Fencepost, LockLostError, LockTimeoutError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';
@@ -68,7 +69,9 @@ test('who is told that a lock was lost can have it again at once', async () => {
   expect(await again).toBe('held');
 });
 
-test('a call whose session is ended while it waits is refused, and nothing of it is left', async () => {
+test('a call whose session is ended while it waits is refused, and nothing of it is left', {
+  tags: ['F10'],
+}, async () => {
   await using fencepost = new Fencepost({ connection: database.url });
   await using other = new Fencepost({ connection: database.url });
   await using _held = await other.advisory.acquire('a');

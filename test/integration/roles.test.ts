@@ -1,3 +1,4 @@
+// @module-tag F40
 import { randomUUID } from 'node:crypto';
 import { ArgumentError, Fencepost } from 'fencepost';
 import { migrate } from 'fencepost/migrate';

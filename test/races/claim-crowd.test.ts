@@ -1,14 +1,17 @@
+// @module-tag F39
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { rounds, seconds, tell, within } from '../support/figures.ts';
 import { plant } from '../support/plant.ts';
 import { raceForRows } from './claim-crowd.ts';
 
-const limit = { timeout: 60_000 };
+const limit = within(60_000);
 
 test('every row is completed once while workers are killed and stopped past their ttl', limit, async () => {
   await using database = await createDatabase();
-  const race = { rows: 4_000, processes: 4, batch: 20, ttl: 400, every: 500, seconds: 10 };
+  const race = { rows: rounds(4_000), processes: 4, batch: 20, ttl: 400, every: 500, seconds: seconds(10) };
   const { figures, violations } = await raceForRows(database.url, race);
+  tell(figures);
   expect(violations).toEqual([]);
   expect(Number(figures.kills) + Number(figures.freezes)).toBeGreaterThan(0);
 });
