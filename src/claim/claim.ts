@@ -4,7 +4,7 @@ import { type LossReason, StateError } from '../core/errors.ts';
 import { Handle, type Tenure } from '../core/handle.ts';
 import { duration, optional, validate, withDefault } from '../core/options.ts';
 import type { ClaimedRow } from '../sql/claim.ts';
-import type { Return } from '../sql/claim-settle.ts';
+import type { Return } from '../sql/claim-columns-settle.ts';
 import type { AnyTables } from './query-text.ts';
 
 /** How a row is given back. */

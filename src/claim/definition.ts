@@ -47,8 +47,13 @@ export interface ClaimOptions<DB, Table extends keyof DB & string> {
    * As long as it takes by default.
    */
   readonly deadline?: Duration | undefined;
-  /** `'columns'`: a claim is kept in columns of the table, which `ensure()` adds. The default, and the only one yet. */
-  readonly storage?: 'columns' | undefined;
+  /**
+   * Where claims are kept. All definitions of a table say the same.
+   * - `'columns'`, the default: in columns of the table, which `ensure()` adds. Rows in flight cost a claim nothing.
+   * - `'sidecar'`: beside it, in a table of Fencepost; yours gets no column. Each row in flight or set aside that comes
+   *   first in the order costs a claim a look, and the tenant of a row must not change while somebody has it.
+   */
+  readonly storage?: 'columns' | 'sidecar' | undefined;
   /**
    * What completion does: `'delete'`s the row, or sets columns, which have to take the row out of `where` unless it is
    * to be claimed again.
@@ -80,7 +85,7 @@ export function definitionOf(
     ttl: withDefault(duration({ min: shortestTtl }), 30_000),
     maxAttempts: withDefault(integer({ min: 1, max: 2 ** 31 - 1 }), 5),
     deadline: withDefault(duration({ min: 1, max: Infinity }), Infinity),
-    storage: withDefault(oneOf('columns'), 'columns'),
+    storage: withDefault(oneOf('columns', 'sidecar'), 'columns'),
     done: completion,
   });
   if (where === undefined && done !== 'delete') {
@@ -91,6 +96,7 @@ export function definitionOf(
   const shape: ClaimShape = {
     schema,
     ...tableName(db, table),
+    storage: rest.storage,
     key: key.map((column) => columnName(db, table, column)),
     tenant: tenant === undefined ? undefined : columnName(db, table, tenant),
     where: where === undefined ? undefined : conditionOf(db, table, where),

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { ArgumentError, SchemaError } from '../core/errors.ts';
 import { hasState } from '../core/sqlstate.ts';
+import { columnText, joinedText } from '../sql/claim-names.ts';
 import {
   addColumns,
   addIndexes,
@@ -8,9 +9,11 @@ import {
   type ClaimTable,
   claimColumns,
   describeTable,
+  type RowNames,
   readTable,
   type TableFacts,
 } from '../sql/claim-table.ts';
+import { callOf } from '../sql/statement.ts';
 import type { UserDatabase } from './user-database.ts';
 
 const viewKinds: Readonly<Record<string, string>> = {
@@ -32,14 +35,15 @@ export class Preparing {
 
   /** The statements that make the table ready, for a migration. */
   ddl(): string {
-    const statements = [addColumns(this.#shape), ...Object.values(this.#indexes())];
+    const columns = this.#columns.length > 0 ? [addColumns(this.#shape)] : [];
+    const statements = [...columns, ...Object.values(this.#indexes())];
     return statements.map((statement) => `${statement};\n`).join('\n');
   }
 
   /** Runs those statements whose work is not there yet. */
   async ensure(): Promise<void> {
     const facts = await this.#look();
-    if (missingColumns(facts).length > 0) await this.#run(addColumns(this.#shape));
+    if (this.#lacking(facts).length > 0) await this.#run(addColumns(this.#shape));
     for (const statement of Object.values(this.#missing(facts))) await this.#run(statement);
     await this.table();
   }
@@ -60,13 +64,46 @@ export class Preparing {
 
   async #find(): Promise<ClaimTable> {
     const facts = await this.#look();
-    if (missingColumns(facts).length > 0) {
+    const lacking = this.#lacking(facts);
+    if (lacking.length > 0) {
       throw new SchemaError(
-        `table ${this.#shape.table} lacks ${missingColumns(facts).join(', ')}: call ensure(), or run the statements of ddl()`,
+        `table ${this.#shape.table} lacks ${lacking.join(', ')}: call ensure(), or run the statements of ddl()`,
       );
     }
-    const types = this.#shape.key.map((name) => facts.columns.get(name) ?? '');
-    return { ...this.#shape, oid: facts.oid, types };
+    const types = this.#shape.key.map((name) => facts.columns.get(name)?.type ?? '');
+    return { ...this.#shape, oid: facts.oid, types, names: await this.#names(facts) };
+  }
+
+  /** Has the table known for claims beside it, where that is where they are. */
+  async #names(facts: TableFacts): Promise<RowNames | undefined> {
+    const { schema, storage, table, key, tenant } = this.#shape;
+    if (storage !== 'sidecar') return undefined;
+    if (Object.keys(claimColumns).some((name) => facts.columns.has(name))) {
+      const expected = `'columns' for ${table}, which has columns for claims: both at once would not exclude each other`;
+      throw new ArgumentError('options.storage', expected, storage);
+    }
+    const keys = key.map((name) => this.#text('options.key', name, facts));
+    const text = tenant === undefined ? `''::text` : this.#text('options.tenant', tenant, facts);
+    const statement = callOf(schema, 'claim_source', [facts.oid, key, tenant ?? null]);
+    const [row] = await this.#database.query(statement);
+    return { source: row?.answer ?? '', tenant: `coalesce(${text}, '')`, key: joinedText(keys) };
+  }
+
+  #text(option: string, name: string, { columns }: TableFacts): string {
+    const facts = columns.get(name);
+    const text = facts && columnText(this.#shape.bare, name, facts);
+    if (text !== undefined) return text;
+    const expected = `columns whose text is the same in every session, for storage 'sidecar'`;
+    throw new ArgumentError(option, expected, `${name} ${facts?.type}`);
+  }
+
+  /** The columns that claims are kept in. */
+  get #columns(): string[] {
+    return this.#shape.storage === 'columns' ? Object.keys(claimColumns) : [];
+  }
+
+  #lacking({ columns }: TableFacts): string[] {
+    return this.#columns.filter((name) => !columns.has(name));
   }
 
   async #look(): Promise<TableFacts> {
@@ -107,8 +144,4 @@ export class Preparing {
       if (!['23505', '42P07', '42701'].some((state) => hasState(error, state))) throw error;
     }
   }
-}
-
-function missingColumns({ columns }: TableFacts): string[] {
-  return Object.keys(claimColumns).filter((name) => !columns.has(name));
 }

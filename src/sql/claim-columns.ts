@@ -1,0 +1,97 @@
+import {
+  buried,
+  type Claimant,
+  columnsOf,
+  dead,
+  facts,
+  filter,
+  holdersOf,
+  judged,
+  matches,
+  picked,
+  rowOrder,
+  sortColumns,
+  transposed,
+  unnest,
+} from './claim.ts';
+import { type ClaimTable, nobody } from './claim-table.ts';
+import { identifier, type Statement } from './statement.ts';
+
+/**
+ * Claims at most so many rows, the first in order. What is free stands in three places: rows that nobody has, rows
+ * that wait for another attempt and are due, and rows of dead holders, which are found by stepping through the holders
+ * in the index. Each place is locked in the order that its index can give without a sort of all of it; of what was
+ * locked the first are taken. The holders are judged before any row is locked: dead is for ever.
+ */
+export function claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown): Statement {
+  const from = `select ${sortColumns(table)} from ${table.table} where ${filter(table, tenant)}`;
+  const lock = `limit $3::integer for no key update skip locked`;
+  const order = rowOrder(table);
+  return {
+    name: 'claim_rows',
+    text: `with recursive ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
+      ${judged(table, 'select id from fencepost_holders where id is not null')},
+      fencepost_free as materialized (
+        ${from} and fencepost_holder is null and ${dead} is not null
+        ${order} ${lock}
+      ), fencepost_waiting as materialized (
+        ${from} and fencepost_holder = ${nobody} and fencepost_due <= now() and ${dead} is not null
+        order by fencepost_due ${lock}
+      ), fencepost_left as materialized (
+        ${from} and fencepost_holder = any (${buried})
+        ${order} ${lock}
+      ), fencepost_found as materialized (
+        select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
+      ), ${picked(table)}, ${take(table)}`,
+    values: [claimant.id, claimant.epoch, limit, ...(tenant === undefined ? [] : [tenant])],
+  };
+}
+
+/** Claims those of the named rows that are free. */
+export function claimNamedRows(
+  table: ClaimTable,
+  claimant: Claimant,
+  keys: readonly (readonly unknown[])[],
+): Statement {
+  const asked = `(${columnsOf(table)}) in (select * from ${unnest(table, 4)})`;
+  return {
+    name: 'claim_named_rows',
+    text: `with ${judged(
+      table,
+      `select distinct fencepost_holder from ${table.table} where ${asked} and fencepost_holder is not null`,
+    )},
+      fencepost_found as materialized (
+        select ${sortColumns(table)} from ${table.table} where ${filter(table, undefined)} and ${asked}
+        and ${dead} is not null
+        and (fencepost_holder is null or fencepost_holder = any (${dead}::uuid[]) and fencepost_due <= now())
+        limit $3::integer for no key update skip locked
+      ), ${picked(table)}, ${take(table)}`,
+    values: [claimant.id, claimant.epoch, keys.length, ...transposed(table, keys)],
+  };
+}
+
+/** Takes what was picked. The token is drawn once it is locked, and once for all of it. */
+function take(table: ClaimTable): string {
+  const { schema, bare, maxAttempts } = table;
+  const spent = `${bare}.fencepost_attempts >= ${maxAttempts}`;
+  const answer = [
+    'fp_p.fp_rank',
+    `${bare}.fencepost_token::text`,
+    `${bare}.fencepost_attempts`,
+    `${bare}.fencepost_holder = ${nobody}`,
+    'null',
+    'null',
+  ];
+  return `fencepost_grant as materialized (
+        select ${identifier(schema)}.claim_token($1::uuid, $2::integer) as fp_token
+        from (select count(*) as rows from fencepost_picked) p where p.rows > 0
+      )
+      update ${table.table} set
+        fencepost_token = greatest(fp_g.fp_token, ${bare}.fencepost_token + 1),
+        fencepost_holder = case when ${spent} then ${nobody} else $1::uuid end,
+        fencepost_due = case when ${spent} then 'infinity'::timestamptz else '-infinity'::timestamptz end,
+        fencepost_attempts = ${bare}.fencepost_attempts + case when ${spent} then 0 else 1 end
+      from fencepost_picked fp_p, fencepost_grant fp_g
+      where ${matches(table, 'fp_p')}
+      returning ${facts(table, answer, (place) => `${bare}.${identifier(String(table.key[place]))}`)}, ${bare}.*`;
+}
