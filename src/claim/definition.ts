@@ -15,8 +15,46 @@ export type RowOf<DB, Table extends keyof DB> = Selectable<DB[Table]>;
 export type OrderOf<Column extends string> =
   `${Column}${'' | ' asc' | ' desc'}${'' | ' nulls first' | ' nulls last'}`;
 
+/** Which rows are claimed, in which order, where claims are kept, and what becomes of the rows. */
+export type ClaimOptions<DB, Table extends keyof DB & string> = RowOptions<DB, Table> &
+  (KeptOptions | HeldOptions);
+
+/** Where claims are kept. All definitions of a table say the same. */
+export interface KeptOptions {
+  /**
+   * - `'columns'`, the default: in columns of the table, which `ensure()` adds. Rows in flight cost a claim nothing.
+   * - `'sidecar'`: beside it, in a table of Fencepost; yours gets no column. Each row in flight or set aside that comes
+   *   first in the order costs a claim a look, and the tenant of a row must not change while somebody has it.
+   */
+  readonly storage?: 'columns' | 'sidecar' | undefined;
+  /**
+   * How often a row is tried. One that was claimed so often, and not completed, is set aside instead of claimed again.
+   * 5 by default.
+   */
+  readonly maxAttempts?: number | undefined;
+}
+
+/** A claim is the lock of its row, in a transaction that stays open: for short work. Nothing is written for it. */
+export interface HeldOptions {
+  /**
+   * `'held'`: each claim keeps a connection of your pool until it is settled, and Postgres drops it with the connection.
+   * Nothing is kept of a row: no attempts, no time before which it is not tried again, no setting aside. Open
+   * transactions keep vacuum from its work, so do not let them last. `ttl` is how long after a process froze the server
+   * ends its transactions, and how long a claim may be silent. The pool needs an error listener on its clients
+   * (`pool.on('connect', (client) => client.on('error', ...))`): `pg` ends the process without one when a connection
+   * that is in use breaks.
+   */
+  readonly storage: 'held';
+  /**
+   * Most claims at one time, each with a connection of the pool of `db`, which must have more than that: work in other
+   * transactions needs one as well. 5 by default, half of what a `pg.Pool` has.
+   */
+  readonly connections?: number | undefined;
+  readonly maxAttempts?: undefined;
+}
+
 /** Which rows are claimed, in which order, and what becomes of them. */
-export interface ClaimOptions<DB, Table extends keyof DB & string> {
+export interface RowOptions<DB, Table extends keyof DB & string> {
   /** Your own Kysely instance: claims run on its pool, each on one connection for one round trip. */
   readonly db: Kysely<DB>;
   /** A table, with its schema in front where it is not on the search path. Not a view: a view has no rows to lock. */
@@ -38,22 +76,10 @@ export interface ClaimOptions<DB, Table extends keyof DB & string> {
    */
   readonly ttl?: Duration | undefined;
   /**
-   * How often a row is tried. One that was claimed so often, and not completed, is set aside instead of claimed again.
-   * 5 by default.
-   */
-  readonly maxAttempts?: number | undefined;
-  /**
    * The longest that one attempt may take: then `signal` aborts and the row is given back, though the process lives.
    * As long as it takes by default.
    */
   readonly deadline?: Duration | undefined;
-  /**
-   * Where claims are kept. All definitions of a table say the same.
-   * - `'columns'`, the default: in columns of the table, which `ensure()` adds. Rows in flight cost a claim nothing.
-   * - `'sidecar'`: beside it, in a table of Fencepost; yours gets no column. Each row in flight or set aside that comes
-   *   first in the order costs a claim a look, and the tenant of a row must not change while somebody has it.
-   */
-  readonly storage?: 'columns' | 'sidecar' | undefined;
   /**
    * What completion does: `'delete'`s the row, or sets columns, which have to take the row out of `where` unless it is
    * to be claimed again.
@@ -66,6 +92,8 @@ export interface Definition {
   readonly shape: ClaimShape;
   readonly ttl: number;
   readonly deadline: number;
+  /** Most claims at one time. */
+  readonly most: number;
 }
 
 const ordering = /^(.+?)( asc| desc)?( nulls (?:first|last))?$/i;
@@ -83,15 +111,26 @@ export function definitionOf(
     where: optional(condition),
     orderBy: withDefault(several, []),
     ttl: withDefault(duration({ min: shortestTtl }), 30_000),
-    maxAttempts: withDefault(integer({ min: 1, max: 2 ** 31 - 1 }), 5),
+    maxAttempts: optional(integer({ min: 1, max: 2 ** 31 - 1 })),
+    connections: optional(integer({ min: 1, max: 1_000 })),
     deadline: withDefault(duration({ min: 1, max: Infinity }), Infinity),
-    storage: withDefault(oneOf('columns', 'sidecar'), 'columns'),
+    storage: withDefault(oneOf('columns', 'sidecar', 'held'), 'columns'),
     done: completion,
   });
   if (where === undefined && done !== 'delete') {
     const expected =
       "'delete', or a where that rows leave when they are done: otherwise they are claimed again";
     throw new ArgumentError('options.done', expected, done);
+  }
+  const held = rest.storage === 'held';
+  const misplaced = held ? 'maxAttempts' : 'connections';
+  if (rest[misplaced] !== undefined) {
+    const reason = held ? 'which keeps no count of attempts' : 'whose claims keep no connection';
+    throw new ArgumentError(
+      `options.${misplaced}`,
+      `nothing in storage '${rest.storage}', ${reason}`,
+      rest[misplaced],
+    );
   }
   const shape: ClaimShape = {
     schema,
@@ -105,10 +144,11 @@ export function definitionOf(
       if (column === undefined) throw new ArgumentError(`options.orderBy[${place}]`, 'a column', text);
       return { name: columnName(db, table, column), direction: `${ascending}${nulls}` };
     }),
-    maxAttempts: rest.maxAttempts,
+    maxAttempts: rest.maxAttempts ?? 5,
     done: done === 'delete' ? 'delete' : { set: assignmentsOf(db, table, done) },
   };
-  return { db, shape, ttl: rest.ttl, deadline: rest.deadline };
+  const most = held ? (rest.connections ?? 5) : Infinity;
+  return { db, shape, ttl: rest.ttl, deadline: rest.deadline, most };
 }
 
 const kyselyInstance: Check<Kysely<AnyTables>> = (argument, value) => {

@@ -1,4 +1,5 @@
 import { elapsed, type Moment } from '../core/clock.ts';
+import type { Duration } from '../core/duration.ts';
 import { type LossReason, lossTexts } from '../core/errors.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
@@ -85,6 +86,10 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     this.#claims.get(claim)?.end('shutdown');
   }
 
+  giveBack(claim: Claim<Row, DB>, after: Duration, error: unknown): Promise<void> {
+    return claim.release({ after, error });
+  }
+
   async close(): Promise<void> {
     await Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
   }
@@ -108,6 +113,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     const claim: Claim<Row, DB> = new Claim(
       {
         maxAttempts: shape.maxAttempts,
+        keepsReturns: true,
         complete: async (claimed, work) => (await this.#settle()).complete(key, claimed, work),
         fail: async (claimed, error) => (await this.#settle()).fail(key, claimed, error),
         giveBack: async (claimed, way) => (await this.#settle()).giveBack(claimed, way, () => holder.live),

@@ -7,12 +7,13 @@ import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Claim } from './claim.ts';
 import type { definitionOf } from './definition.ts';
 import { type ClaimFinding, examine } from './doctor.ts';
+import { HeldRows } from './held-rows.ts';
 import { LivingRows } from './living-rows.ts';
 import { Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
 import { UserDatabase } from './user-database.ts';
-import { type Handler, Workers, type WorkOptions } from './workers.ts';
+import { type Handler, Workers, type WorkOptions, type WorkSource } from './workers.ts';
 
 /** How many rows are claimed, and whose. */
 export interface ClaimLimits {
@@ -37,15 +38,19 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   readonly #preparing: Preparing;
   readonly #rows: RowStore<Selectable<DB[Table]>, DB>;
   readonly #workers = new Set<Workers<Selectable<DB[Table]>, DB>>();
-  #closed = false;
+  #closed: boolean;
 
   /** @internal */
-  constructor(context: ClaimContext, definition: ReturnType<typeof definitionOf>) {
+  constructor(context: ClaimContext, definition: ReturnType<typeof definitionOf>, closed: boolean) {
+    this.#closed = closed;
     this.#context = context;
     this.#definition = definition;
     this.#database = new UserDatabase(definition.db, context.schema);
     this.#preparing = new Preparing(this.#database, definition.shape);
-    this.#rows = new LivingRows(context, definition, this.#database, this.#preparing);
+    this.#rows =
+      definition.shape.storage === 'held'
+        ? new HeldRows(context, definition, this.#database)
+        : new LivingRows(context, definition, this.#database, this.#preparing);
   }
 
   /** The statements that give the table what its claims need, for your own migration. Sends nothing. */
@@ -67,7 +72,8 @@ export class RowClaims<DB, Table extends keyof DB & string> {
    * workers that died. Rows whose attempts are used up are set aside on the way.
    *
    * @throws ArgumentError for wrong arguments, or a table that does not fit; SchemaError when its columns are missing;
-   * DatabaseError when the database fails; LockLostError when the answer came later than the ttl
+   * DatabaseError when the database fails; LockLostError when the answer came later than the ttl; LimitError in storage
+   * `held` when all its connections are taken by claims
    *
    * @example
    * for (const claim of await orders.claim({ limit: 50 })) await claim.complete();
@@ -126,10 +132,13 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     handler: Handler<Selectable<DB[Table]>, DB>,
   ): Workers<Selectable<DB[Table]>, DB> {
     if (this.#closed) throw closedError();
-    const source = {
+    const rows = this.#rows;
+    const source: WorkSource<Selectable<DB[Table]>, DB> = {
       clock: this.#context.clock,
-      claim: (limits: ClaimLimits) => this.claim(limits),
-      abandon: (claim: Claim<Selectable<DB[Table]>, DB>) => this.#rows.abandon(claim),
+      most: this.#definition.most,
+      claim: (limits) => this.claim(limits),
+      abandon: (claim) => rows.abandon(claim),
+      giveBack: (...failed) => rows.giveBack(...failed),
     };
     const workers = new Workers(source, options, handler);
     this.#workers.add(workers);

@@ -1,3 +1,4 @@
+import type { Duration } from '../core/duration.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Claim } from './claim.ts';
 
@@ -21,6 +22,8 @@ export interface RowStore<Row, DB> {
   forget(table: ClaimTable): Promise<void>;
   /** Aborts the signal of a claim that is still held and gives its row back. */
   abandon(claim: Claim<Row, DB>): void;
+  /** An attempt has failed; the next one comes so much later. Ends sooner with the signal. */
+  giveBack(claim: Claim<Row, DB>, after: Duration, error: unknown, signal: AbortSignal): Promise<void>;
   /** Gives everything back. */
   close(): Promise<void>;
 }

@@ -81,11 +81,11 @@ export function columnsOf({ key, bare }: ClaimTable): string {
   return key.map((name) => `${bare}.${identifier(name)}`).join(', ');
 }
 
-/** What a row has to be to be claimed, whoever has it. */
-export function filter({ where, tenant }: ClaimTable, value: unknown): string {
+/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is the parameter of this number. */
+export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = 4): string {
   const conditions = [
     ...(where === undefined ? [] : [`(${where})`]),
-    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = $4`]),
+    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = $${parameter}`]),
   ];
   return conditions.length === 0 ? 'true' : conditions.join(' and ');
 }

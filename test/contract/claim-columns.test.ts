@@ -2,13 +2,16 @@ import { Fencepost, SchemaError } from 'fencepost';
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { createJobs, jobsOf } from '../support/jobs.ts';
-import { claimRules } from './claim-rules.ts';
+import { buryHolders, claimRules } from './claim-rules.ts';
 
 await claimRules({
   storage: 'columns',
-  written: 'job',
-  moveTokens: ({ query }, condition, token = 'fencepost_token + 1') =>
-    query(`update job set fencepost_token = ${token} where ${condition}`),
+  bury: buryHolders,
+  kept: {
+    written: 'job',
+    moveTokens: ({ query }, condition, token = 'fencepost_token + 1') =>
+      query(`update job set fencepost_token = ${token} where ${condition}`),
+  },
 });
 
 test('the columns are missed by their names, and ddl() has them', async () => {

@@ -6,22 +6,23 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { createJobs, insertJobs, jobsOf, kyselyOn } from '../support/jobs.ts';
 import { plant } from '../support/plant.ts';
 import { until } from '../support/until.ts';
-import { claimRules } from './claim-rules.ts';
+import { buryHolders, claimRules } from './claim-rules.ts';
 
 await claimRules({
   storage: 'sidecar',
-  written: 'fencepost.claim',
-  moveTokens: ({ query }, condition, token = 'claim.token + 1') =>
-    query(
-      `update fencepost.claim set token = ${token} from job where job.id::text = claim.key and ${condition}`,
-    ),
+  bury: buryHolders,
+  kept: {
+    written: 'fencepost.claim',
+    moveTokens: ({ query }, condition, token = 'claim.token + 1') =>
+      query(
+        `update fencepost.claim set token = ${token} from job where job.id::text = claim.key and ${condition}`,
+      ),
+  },
 });
 
 const storage = 'sidecar';
 const kept = ({ query }: TestDatabase) =>
   query<{ key: string }>('select key from fencepost.claim order by key');
-const bury = ({ query }: TestDatabase) =>
-  query(`update fencepost.holder set expires_at = now() - interval '1 s'`);
 
 test('nothing is written to the table but what completion writes, and nothing is left of what is done', async () => {
   await using database = await createDatabase();
@@ -106,7 +107,7 @@ test('claims of rows that are gone are forgotten: what is left of dead workers s
   const claims = await jobsOf(one, database.pool, { storage }).claim({ limit: 4 });
   await claims[0]?.fail('no');
   await claims[1]?.release({ error: 'no' });
-  await bury(database);
+  await buryHolders(database);
   await database.query('delete from public.job where id <> 6');
   const jobs = jobsOf(other, database.pool, { storage, ttl: 100 });
   const claimed = await jobs.claim({ limit: 9 });
@@ -195,7 +196,7 @@ test('keys of all types are the same rows in sessions of all settings', async ()
   const claims = await keys(one, database.pool).claim({ limit: 2 });
   expect(claims).toHaveLength(2);
   expect(await keys(other, odd).claim({ limit: 2 })).toEqual([]);
-  await bury(database);
+  await buryHolders(database);
   const again = await keys(other, odd).claim({ limit: 2 });
   expect(again.map(({ attempt }) => attempt)).toEqual([2, 2]);
   await again[0]?.complete();
