@@ -250,6 +250,33 @@ as $$
   select count(*) from forgotten
 $$;
 
+-- Claims of a table that has a limit for each key take turns: between what one counts and what it commits no other may
+-- claim. The answer is there to be waited for.
+create or replace function claim_turn(p_table oid) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform pg_advisory_xact_lock(1179535683, p_table::bigint::bit(32)::integer);
+  -- Nobody waits for a client that froze before its commit, where that is a message of its own.
+  perform set_config('idle_in_transaction_session_timeout', '10000', true);
+  return true;
+end
+$$;
+
+-- How many rows the living have of each key, by a query on the caller's own table. Here it sees what was committed
+-- until now; in the statement that calls this it would see what was there when that began, perhaps before its turn.
+create or replace function claim_live(p_count text, p_dead uuid[]) returns jsonb
+language plpgsql volatile
+as $$
+declare
+  v_live jsonb;
+begin
+  execute p_count into v_live using p_dead;
+  return v_live;
+end
+$$;
+
 -- Private, whatever default privileges the owner has set for what it creates.
 do $$
 declare
@@ -284,5 +311,7 @@ drop function
   claim_return(integer, text[], text[], bigint[], float8[], text[], boolean[]),
   claim_free(integer, uuid, text[], text[], bigint[]),
   claim_retry(integer, text[], text[]),
-  claim_forget(integer, text[], text[], bigint[]);
+  claim_forget(integer, text[], text[], bigint[]),
+  claim_turn(oid),
+  claim_live(text, uuid[]);
 drop table claim, claim_source;

@@ -17,10 +17,10 @@ export type OrderOf<Column extends string> =
 
 /** Which rows are claimed, in which order, where claims are kept, and what becomes of the rows. */
 export type ClaimOptions<DB, Table extends keyof DB & string> = RowOptions<DB, Table> &
-  (KeptOptions | HeldOptions);
+  (KeptOptions<DB, Table> | HeldOptions);
 
 /** Where claims are kept. All definitions of a table say the same. */
-export interface KeptOptions {
+export interface KeptOptions<DB, Table extends keyof DB & string> {
   /**
    * - `'columns'`, the default: in columns of the table, which `ensure()` adds. Rows in flight cost a claim nothing.
    * - `'sidecar'`: beside it, in a table of Fencepost; yours gets no column. Each row in flight or set aside that comes
@@ -32,6 +32,19 @@ export interface KeptOptions {
    * 5 by default.
    */
   readonly maxAttempts?: number | undefined;
+  /**
+   * At most so many rows at one time that agree in these columns, which cannot be null: exactly, whoever claims. With a
+   * limit of 1 they are done one after the other and in order: one that waits for another attempt keeps those behind it
+   * waiting, until it is done or set aside. Claims then go round the keys; the order holds within each. Claims of the
+   * table take turns, a few hundred a second, so let them be of several rows; one for a single tenant is quick when the
+   * first of the columns is `tenant`. No limit by default.
+   */
+  readonly perKey?:
+    | {
+        readonly by: ColumnOf<DB, Table> | readonly ColumnOf<DB, Table>[];
+        readonly limit: number;
+      }
+    | undefined;
 }
 
 /** A claim is the lock of its row, in a transaction that stays open: for short work. Nothing is written for it. */
@@ -51,6 +64,7 @@ export interface HeldOptions {
    */
   readonly connections?: number | undefined;
   readonly maxAttempts?: undefined;
+  readonly perKey?: undefined;
 }
 
 /** Which rows are claimed, in which order, and what becomes of them. */
@@ -113,6 +127,7 @@ export function definitionOf(
     ttl: withDefault(duration({ min: shortestTtl }), 30_000),
     maxAttempts: optional(integer({ min: 1, max: 2 ** 31 - 1 })),
     connections: optional(integer({ min: 1, max: 1_000 })),
+    perKey: optional(keyLimit),
     deadline: withDefault(duration({ min: 1, max: Infinity }), Infinity),
     storage: withDefault(oneOf('columns', 'sidecar', 'held'), 'columns'),
     done: completion,
@@ -132,6 +147,11 @@ export function definitionOf(
       rest[misplaced],
     );
   }
+  const { perKey } = rest;
+  if (held && perKey !== undefined) {
+    const reason = 'where nobody can see how many rows of a key are locked without locking more of them';
+    throw new ArgumentError('options.perKey', `nothing in storage 'held', ${reason}`, perKey);
+  }
   const shape: ClaimShape = {
     schema,
     ...tableName(db, table),
@@ -145,6 +165,7 @@ export function definitionOf(
       return { name: columnName(db, table, column), direction: `${ascending}${nulls}` };
     }),
     maxAttempts: rest.maxAttempts ?? 5,
+    perKey: perKey && { ...perKey, by: perKey.by.map((column) => columnName(db, table, column)) },
     done: done === 'delete' ? 'delete' : { set: assignmentsOf(db, table, done) },
   };
   const most = held ? (rest.connections ?? 5) : Infinity;
@@ -173,6 +194,9 @@ const oneOrMore: Check<readonly string[]> = (argument, value) => {
   if (names.length > 0 && new Set(names).size === names.length) return names;
   throw new ArgumentError(argument, 'a column, or several different ones', value);
 };
+
+const keyLimit: Check<{ readonly by: readonly string[]; readonly limit: number }> = (argument, value) =>
+  validate(argument, value, { by: oneOrMore, limit: integer({ min: 1, max: 10_000 }) });
 
 type Condition = (eb: ExpressionBuilder<AnyTables, string>) => Expression<SqlBool>;
 

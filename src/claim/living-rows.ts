@@ -3,6 +3,7 @@ import type { Duration } from '../core/duration.ts';
 import { type LossReason, lossTexts } from '../core/errors.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
+import type { Cursor } from '../sql/claim-groups.ts';
 import { forgetRows } from '../sql/claim-sidecar-settle.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
@@ -29,6 +30,8 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   readonly #claims = new Map<Claim<Row, DB>, Attempt>();
   #settling: Promise<Settling> | undefined;
   #forgot: Moment | undefined;
+  /** Where the next claim goes on that goes round groups; undefined at the end of a round. */
+  #cursor: Cursor;
 
   constructor(context: ClaimContext, definition: Definition, database: UserDatabase, preparing: Preparing) {
     this.#context = context;
@@ -43,17 +46,20 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     const claims: Claim<Row, DB>[] = [];
     for (let tries = 1; ; tries += 1) {
       const left = limit - claims.length;
+      const cursor = this.#cursor;
       const taking = this.#claiming.claim(table, (holder) =>
-        statementsOf(table).claimRows(table, holder, left, tenant),
+        statementsOf(table).claimRows(table, holder, left, tenant, cursor),
       );
       // What is claimed already is not forgotten for what could not be added to it.
       const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
       if (taken === undefined) return claims;
       const { holder, claimed, aside, refused } = taken;
+      this.#cursor = claimed.length + refused + aside < left ? undefined : cursorAfter(claimed);
       claims.push(...claimed.map((row) => this.#hand(table, holder, row)));
       // Rows that were set aside may have stood in the way of others.
       const inVain = claims.length === 0 && aside > 0;
-      if (claims.length === limit || tries === mostTries || (refused === 0 && !inVain)) return claims;
+      const more = refused > 0 || inVain || cursor !== undefined;
+      if (claims.length === limit || tries === mostTries || !more) return claims;
     }
   }
 
@@ -146,4 +152,10 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       .then((table) => new Settling(this.#database, table, this.#context.clock));
     return this.#settling;
   }
+}
+
+/** The group that was visited last, where groups are. */
+function cursorAfter(claimed: readonly ClaimedRow[]): Cursor {
+  const groups = claimed.flatMap(({ group }) => (group === null ? [] : [group]));
+  return groups.toSorted(([one], [other]) => one - other).at(-1)?.[1];
 }

@@ -71,7 +71,9 @@ export class Preparing {
       );
     }
     const types = this.#shape.key.map((name) => facts.columns.get(name)?.type ?? '');
-    return { ...this.#shape, oid: facts.oid, types, names: await this.#names(facts) };
+    const groups = this.#groups(facts);
+    const groupTypes = groups.map((name) => facts.columns.get(name)?.type ?? '');
+    return { ...this.#shape, oid: facts.oid, types, groups, groupTypes, names: await this.#names(facts) };
   }
 
   /** Has the table known for claims beside it, where that is where they are. */
@@ -87,6 +89,14 @@ export class Preparing {
     const statement = callOf(schema, 'claim_source', [facts.oid, key, tenant ?? null]);
     const [row] = await this.#database.query(statement);
     return { source: row?.answer ?? '', tenant: `coalesce(${text}, '')`, key: joinedText(keys) };
+  }
+
+  #groups({ columns }: TableFacts): readonly string[] {
+    const by = this.#shape.perKey?.by ?? [];
+    const nullable = by.filter((name) => columns.get(name)?.nullable);
+    if (nullable.length === 0) return by;
+    const expected = "columns that are not null: a row without a key is in nobody's way";
+    throw new ArgumentError('options.perKey.by', expected, nullable);
   }
 
   #text(option: string, name: string, { columns }: TableFacts): string {
@@ -107,7 +117,7 @@ export class Preparing {
   }
 
   async #look(): Promise<TableFacts> {
-    const { table, key, tenant, order } = this.#shape;
+    const { table, key, tenant, order, perKey } = this.#shape;
     const [row] = await this.#database.query(describeTable(table, key));
     if (row === undefined) throw new ArgumentError('options.table', 'a table of the database', table);
     const facts = readTable(row);
@@ -115,7 +125,12 @@ export class Preparing {
     if (other !== undefined) {
       throw new ArgumentError('options.table', `a table: a claim locks rows, and ${other} has none`, table);
     }
-    for (const name of [...key, ...(tenant === undefined ? [] : [tenant]), ...order.map((one) => one.name)]) {
+    for (const name of [
+      ...key,
+      ...(tenant === undefined ? [] : [tenant]),
+      ...order.map((one) => one.name),
+      ...(perKey?.by ?? []),
+    ]) {
       if (!facts.columns.has(name)) throw new ArgumentError('options', `columns of ${table}`, name);
     }
     if (!facts.keyed)

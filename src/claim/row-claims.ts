@@ -136,6 +136,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     const source: WorkSource<Selectable<DB[Table]>, DB> = {
       clock: this.#context.clock,
       most: this.#definition.most,
+      keyed: this.#definition.shape.perKey !== undefined,
       claim: (limits) => this.claim(limits),
       abandon: (claim) => rows.abandon(claim),
       giveBack: (...failed) => rows.giveBack(...failed),

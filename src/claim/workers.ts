@@ -38,6 +38,8 @@ export interface WorkSource<Row, DB> {
   claim(limits: { limit: number; tenant: WorkOptions['tenant'] }): Promise<Claim<Row, DB>[]>;
   /** Most claims that can be held at one time; then none is made before there is room for it. */
   readonly most: number;
+  /** Whether a row that was settled makes room for another one that could not be claimed before. */
+  readonly keyed: boolean;
   /** Aborts the signal of a claim that is still held and gives its row back. */
   abandon(claim: Claim<Row, DB>): void;
   /** An attempt has failed; the next one comes so much later. */
@@ -103,7 +105,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   async #fetch(): Promise<void> {
     const { concurrency, batch, poll, tenant } = this.#options;
-    const { clock, most } = this.#source;
+    const { most } = this.#source;
     const ahead = most === Infinity ? batch : 0;
     for (let failures = 0; !this.#stopping.signal.aborted; ) {
       const limit = Math.min(batch, concurrency + ahead - this.#running.size - this.#queue.length);
@@ -127,8 +129,19 @@ export class Workers<Row, DB> implements AsyncDisposable {
       }
       if (found === limit) continue;
       const wait = Math.min(poll * 2 ** Math.max(0, failures - 1), Math.max(poll, longestPause));
-      await pause(clock, wait * (0.5 + Math.random() / 2), this.#stopping.signal).catch(() => {});
+      await this.#wait(wait * (0.5 + Math.random() / 2));
     }
+  }
+
+  async #wait(time: number): Promise<void> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#stopping.signal]);
+    const waited = pause(this.#source.clock, time, signal).catch(() => {});
+    if (this.#source.keyed) {
+      this.#room = Promise.withResolvers();
+      await Promise.race([waited, this.#room.promise]);
+    } else await waited;
+    over.abort();
   }
 
   #start(): void {

@@ -5,6 +5,7 @@ import {
   dead,
   facts,
   filter,
+  groupFact,
   holdersOf,
   judged,
   matches,
@@ -14,6 +15,7 @@ import {
   transposed,
   unnest,
 } from './claim.ts';
+import { type Cursor, found, groupColumn, groupOf, keyedRows, liveOf, turnOf } from './claim-groups.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
 
@@ -23,14 +25,21 @@ import { identifier, type Statement } from './statement.ts';
  * in the index. Each place is locked in the order that its index can give without a sort of all of it; of what was
  * locked the first are taken. The holders are judged before any row is locked: dead is for ever.
  */
-export function claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown): Statement {
+export function claimRows(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
   const from = `select ${sortColumns(table)} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `limit $3::integer for no key update skip locked`;
   const order = rowOrder(table);
   return {
     name: 'claim_rows',
     text: `with recursive ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
-      ${judged(table, 'select id from fencepost_holders where id is not null')},
+      ${judged(table, holders)},
       fencepost_free as materialized (
         ${from} and fencepost_holder is null and ${dead} is not null
         ${order} ${lock}
@@ -42,9 +51,44 @@ export function claimRows(table: ClaimTable, claimant: Claimant, limit: number, 
         ${order} ${lock}
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
-      ), ${picked(table)}, ${take(table)}`,
+      ), ${picked(table)}, ${take(table, false)}`,
     values: [claimant.id, claimant.epoch, limit, ...(tenant === undefined ? [] : [tenant])],
   };
+}
+
+const holders = 'select id from fencepost_holders where id is not null';
+
+/** The same where there is a limit for each key. */
+function claimKeyed(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  const keyed = {
+    columns: sortColumns(table),
+    takeable: `${takeable} and ${dead} is not null`,
+    unfinished: `fencepost_due < 'infinity'`,
+    lock: 'for no key update skip locked',
+  };
+  return {
+    name: 'claim_keyed_rows',
+    text: `with recursive ${turnOf(table)},
+      ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
+      ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
+      ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
+    values: [claimant.id, claimant.epoch, limit, ...[tenant, cursor].filter((value) => value !== undefined)],
+  };
+}
+
+/** Nobody who lives has it. */
+const takeable = `(fencepost_holder is null or fencepost_holder = any (${dead}::uuid[]) and fencepost_due <= now())`;
+
+/** How many rows of each key somebody has who lives. */
+function liveRows(table: ClaimTable): string {
+  return `select ${groupOf(table, table.groups)} as fp_by, count(*) as fp_rows from ${table.table}
+    where fencepost_holder > ${nobody} and fencepost_holder <> all ($1) group by 1`;
 }
 
 /** Claims those of the named rows that are free. */
@@ -54,24 +98,26 @@ export function claimNamedRows(
   keys: readonly (readonly unknown[])[],
 ): Statement {
   const asked = `(${columnsOf(table)}) in (select * from ${unnest(table, 4)})`;
+  const grouped = table.perKey !== undefined;
+  const judging = judged(
+    table,
+    `select distinct fencepost_holder from ${table.table} where ${asked} and fencepost_holder is not null`,
+  );
   return {
     name: 'claim_named_rows',
-    text: `with ${judged(
-      table,
-      `select distinct fencepost_holder from ${table.table} where ${asked} and fencepost_holder is not null`,
-    )},
-      fencepost_found as materialized (
-        select ${sortColumns(table)} from ${table.table} where ${filter(table, undefined)} and ${asked}
-        and ${dead} is not null
-        and (fencepost_holder is null or fencepost_holder = any (${dead}::uuid[]) and fencepost_due <= now())
-        limit $3::integer for no key update skip locked
-      ), ${picked(table)}, ${take(table)}`,
+    text: `with ${grouped ? `${turnOf(table)}, ${judging}, ${liveOf(table, liveRows(table))}` : judging},
+      ${found(
+        table,
+        `select ${sortColumns(table)}${groupColumn(table)} from ${table.table}
+        where ${filter(table, undefined)} and ${asked} and ${dead} is not null and ${takeable}
+        limit $3::integer for no key update skip locked`,
+      )}, ${picked(table)}, ${take(table, grouped)}`,
     values: [claimant.id, claimant.epoch, keys.length, ...transposed(table, keys)],
   };
 }
 
 /** Takes what was picked. The token is drawn once it is locked, and once for all of it. */
-function take(table: ClaimTable): string {
+function take(table: ClaimTable, grouped: boolean): string {
   const { schema, bare, maxAttempts } = table;
   const spent = `${bare}.fencepost_attempts >= ${maxAttempts}`;
   const answer = [
@@ -81,6 +127,7 @@ function take(table: ClaimTable): string {
     `${bare}.fencepost_holder = ${nobody}`,
     'null',
     'null',
+    groupFact(grouped),
   ];
   return `fencepost_grant as materialized (
         select ${identifier(schema)}.claim_token($1::uuid, $2::integer) as fp_token

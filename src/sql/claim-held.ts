@@ -15,7 +15,7 @@ export function holdNamedRow(table: ClaimTable, ttl: number, key: readonly unkno
 }
 
 function hold(table: ClaimTable, ttl: number, where: string, values: readonly unknown[]): Statement {
-  const answer = ['1', `'0'`, '1', 'false', 'null', 'null'];
+  const answer = ['1', `'0'`, '1', 'false', 'null', 'null', 'null'];
   return {
     name: 'hold_row',
     text: `with fencepost_free as materialized (

@@ -6,6 +6,7 @@ import {
   facts,
   filter,
   foundOrder,
+  groupFact,
   holdersOf,
   judged,
   picked,
@@ -14,6 +15,7 @@ import {
   transposed,
   unnest,
 } from './claim.ts';
+import { type Cursor, found, groupColumn, groupOf, keyedRows, liveOf, turnOf } from './claim-groups.ts';
 import { partOf } from './claim-names.ts';
 import { type ClaimTable, nobody, type RowNames } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
@@ -23,7 +25,14 @@ import { identifier, type Statement } from './statement.ts';
  * are taken, so that no two look at one row at one time. Who looked before another was done may have seen the row free:
  * the claim itself is refused then, and the row comes back as such.
  */
-export function claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown): Statement {
+export function claimRows(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
   const from = `select ${locked(table)} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `for no key update of ${table.bare} skip locked`;
   const claims = claimsOf(table);
@@ -31,7 +40,7 @@ export function claimRows(table: ClaimTable, claimant: Claimant, limit: number, 
   return {
     name: 'claim_rows',
     text: `with recursive ${holdersOf(claims, 'fp_c.holder_id')},
-      ${judged(table, 'select id from fencepost_holders where id is not null')},
+      ${judged(table, holders)},
       fencepost_free as materialized (
         ${from} and ${dead} is not null and not ${hasClaim(table, 'fp_c.holder_id is not null')}
         ${rowOrder(table)} limit $3::integer ${lock}
@@ -50,9 +59,49 @@ export function claimRows(table: ClaimTable, claimant: Claimant, limit: number, 
         ) fp_c cross join lateral (${from} and ${isNamed(table)} ${lock}) fp_u limit $3::integer
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
-      ), ${picked(table)}, ${take(table)}`,
+      ), ${picked(table)}, ${take(table, false)}`,
     values: [claimant.id, claimant.epoch, limit, ...(tenant === undefined ? [] : [tenant])],
   };
+}
+
+const holders = 'select id from fencepost_holders where id is not null';
+
+/** The same where there is a limit for each key. */
+function claimKeyed(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  const keyed = {
+    columns: locked(table),
+    takeable: `${takeable(table)} and ${dead} is not null`,
+    unfinished: `not ${hasClaim(table, `fp_c.holder_id = ${nobody} and fp_c.due = 'infinity'`)}`,
+    lock: `for no key update of ${table.bare} skip locked`,
+  };
+  return {
+    name: 'claim_keyed_rows',
+    text: `with recursive ${turnOf(table)}, ${holdersOf(claimsOf(table), 'fp_c.holder_id')},
+      ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
+      ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
+    values: [claimant.id, claimant.epoch, limit, ...[tenant, cursor].filter((value) => value !== undefined)],
+  };
+}
+
+/** Nobody who lives has it. */
+function takeable(table: ClaimTable): string {
+  const free = `(fp_c.holder_id = any (${dead}::uuid[]) and fp_c.due <= now())`;
+  return `not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}`;
+}
+
+/** How many rows of each key somebody has who lives. */
+function liveRows(table: ClaimTable): string {
+  return `select fp_u.fp_by, count(*) as fp_rows from (
+      select fp_c.tenant, fp_c.key ${claimsOf(table)} and fp_c.holder_id > ${nobody} and fp_c.holder_id <> all ($1)
+    ) fp_c cross join lateral (
+      select ${groupOf(table, table.groups)} as fp_by from ${table.table} where ${isNamed(table)} limit 1
+    ) fp_u group by 1`;
 }
 
 /** Claims those of the named rows that are free. */
@@ -62,25 +111,27 @@ export function claimNamedRows(
   keys: readonly (readonly unknown[])[],
 ): Statement {
   const asked = `(${columnsOf(table)}) in (select * from ${unnest(table, 4)})`;
-  const free = `(fp_c.holder_id = any (${dead}::uuid[]) and fp_c.due <= now())`;
+  const grouped = table.perKey !== undefined;
+  const judging = judged(
+    table,
+    `select distinct fp_c.holder_id from ${table.table}, ${claims(table)} fp_c
+         where ${asked} and ${isOf(table)} and fp_c.holder_id is not null`,
+  );
   return {
     name: 'claim_named_rows',
-    text: `with ${judged(
-      table,
-      `select distinct fp_c.holder_id from ${table.table}, ${claims(table)} fp_c
-         where ${asked} and ${isOf(table)} and fp_c.holder_id is not null`,
-    )},
-      fencepost_found as materialized (
-        select ${locked(table)} from ${table.table} where ${filter(table, undefined)} and ${asked}
-        and ${dead} is not null and not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}
-        limit $3::integer for no key update of ${table.bare} skip locked
-      ), ${picked(table)}, ${take(table)}`,
+    text: `with ${grouped ? `${turnOf(table)}, ${judging}, ${liveOf(table, liveRows(table))}` : judging},
+      ${found(
+        table,
+        `select ${locked(table)}${groupColumn(table)} from ${table.table}
+        where ${filter(table, undefined)} and ${asked} and ${dead} is not null and ${takeable(table)}
+        limit $3::integer for no key update of ${table.bare} skip locked`,
+      )}, ${picked(table)}, ${take(table, grouped)}`,
     values: [claimant.id, claimant.epoch, keys.length, ...transposed(table, keys)],
   };
 }
 
 /** Takes the claims of what was picked, and gives the rows as they were locked. */
-function take(table: ClaimTable): string {
+function take(table: ClaimTable, grouped: boolean): string {
   const { schema, maxAttempts } = table;
   const { source } = namesOf(table);
   const answer = [
@@ -90,6 +141,7 @@ function take(table: ClaimTable): string {
     `fp_t.holder_id = ${nobody}`,
     'fp_p.fp_tenant',
     'fp_p.fp_name',
+    groupFact(grouped),
   ];
   return `fencepost_taken as materialized (
         select fp_t.* from (

@@ -24,6 +24,8 @@ export interface ClaimShape {
   readonly where: string | undefined;
   readonly order: readonly OrderColumn[];
   readonly maxAttempts: number;
+  /** How many rows may be claimed at one time that agree in these columns. */
+  readonly perKey: { readonly by: readonly string[]; readonly limit: number } | undefined;
   /** The assignments that completion makes, with literals only, or that it deletes the row. */
   readonly done: { readonly set: string } | 'delete';
 }
@@ -32,6 +34,9 @@ export interface ClaimShape {
 export interface ClaimTable extends ClaimShape {
   readonly oid: string;
   readonly types: readonly string[];
+  /** The columns by which claims go round groups of rows, and their types. */
+  readonly groups: readonly string[];
+  readonly groupTypes: readonly string[];
   /** How claims that stand beside the table name its rows; undefined where they do not. */
   readonly names: RowNames | undefined;
 }
@@ -134,6 +139,13 @@ export function addColumns({ table }: ClaimShape): string {
 export function addIndexes(shape: ClaimShape, name: (of: string) => string): Record<string, string> {
   const { table, storage, tenant, where, order } = shape;
   const columns = storage === 'columns';
+  const named = (all: readonly string[]): Record<string, string> =>
+    Object.fromEntries(
+      all.map((on) => {
+        const index = name(on);
+        return [index, `create index if not exists ${index} on ${table} ${on}`];
+      }),
+    );
   const conditions = [
     ...(where === undefined ? [] : [`(${where})`]),
     ...(columns ? ['fencepost_holder is null'] : []),
@@ -143,13 +155,19 @@ export function addIndexes(shape: ClaimShape, name: (of: string) => string): Rec
   const ordered = sorted.length > 0 || free === '' ? sorted : shape.key.map(identifier);
   const perTenant = tenant === undefined ? [] : [[identifier(tenant), ...ordered]];
   const claimed = columns ? ['(fencepost_holder, fencepost_due) where fencepost_holder is not null'] : [];
+  if (shape.perKey !== undefined) {
+    const { by } = shape.perKey;
+    const rest = shape.key.filter((one) => !order.some((column) => column.name === one));
+    const keyed = [...by.map(identifier), ...sorted, ...rest.map(identifier)];
+    const unfinished = [
+      ...(where === undefined ? [] : [`(${where})`]),
+      ...(columns ? [`fencepost_due < 'infinity'`] : []),
+    ];
+    const on = `(${[...new Set(keyed)].join(', ')})${unfinished.length === 0 ? '' : ` where ${unfinished.join(' and ')}`}`;
+    return named([on, ...claimed]);
+  }
   const walked = [ordered, ...perTenant].filter(({ length }) => length > 0);
-  return Object.fromEntries(
-    [...walked.map((names) => `(${names.join(', ')})${free}`), ...claimed].map((on) => {
-      const index = name(on);
-      return [index, `create index if not exists ${index} on ${table} ${on}`];
-    }),
-  );
+  return named([...walked.map((names) => `(${names.join(', ')})${free}`), ...claimed]);
 }
 
 /** A value as a literal that means the same under all settings; undefined for what has no literal. */

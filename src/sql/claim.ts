@@ -24,28 +24,50 @@ export interface ClaimedRow extends ClaimedKey {
   readonly aside: boolean;
   /** Somebody else got it while the claim was under way. */
   readonly refused: boolean;
+  /** Its group, and how many were visited before; null for a claim that goes round no groups. */
+  readonly group: readonly [step: number, group: string] | null;
 }
 
-/** The part of a row's answer that is not the row: rank, token, attempt, aside or null, tenant, name, key. */
+/** The part of a row's answer that is not the row: rank, token, attempt, aside or null, tenant, name, group, key. */
 export function facts(table: ClaimTable, parts: readonly string[], key: (place: number) => string): string {
   const texts = table.key.map((_, place) => `to_jsonb(${key(place)}) #>> '{}'`);
   return `'=' || json_build_array(${[...parts, ...texts].join(', ')})::text as fencepost`;
 }
 
+type Facts = [
+  rank: number,
+  token: string | null,
+  attempt: number,
+  aside: boolean | null,
+  tenant: string | null,
+  name: string | null,
+  group: [number, string] | null,
+  ...key: string[],
+];
+
+/** The group of what was picked, where it has one. */
+export function groupFact(grouped: boolean): string {
+  return grouped ? 'json_build_array(fp_p.fp_step, fp_p.fp_group)' : 'null';
+}
+
 /** The rows that a claim took, in order. */
 export function readClaimed(rows: readonly Row[]): ClaimedRow[] {
   const read = rows.map(({ fencepost, ...rest }) => {
-    const [rank, token, attempt, aside, tenant, name, ...key] = JSON.parse((fencepost ?? '=[]').slice(1)) as [
-      number,
-      string,
-      number,
-      boolean | null,
-      string | null,
-      string | null,
-      ...string[],
-    ];
+    const [rank, token, attempt, aside, tenant, name, group, ...key] = JSON.parse(
+      (fencepost ?? '=[]').slice(1),
+    ) as Facts;
     const state = { aside: aside === true, refused: aside === null };
-    return { rank, token: BigInt(token ?? 0), attempt, ...state, tenant, name, key, row: withoutOurs(rest) };
+    return {
+      rank,
+      token: BigInt(token ?? 0),
+      attempt,
+      ...state,
+      tenant,
+      name,
+      group,
+      key,
+      row: withoutOurs(rest),
+    };
   });
   return read.sort((a, b) => a.rank - b.rank);
 }
@@ -125,9 +147,10 @@ export function holdersOf(from: string, holder: string): string {
 }
 
 /** Who of these holders is dead. No row is locked before that is known, and it stays true. */
-export function judged({ schema }: ClaimTable, holders: string): string {
+export function judged({ schema, perKey }: ClaimTable, holders: string): string {
+  const turn = perKey === undefined ? '' : 'case when (select turn from fencepost_turn) then ';
   return `fencepost_dead as materialized (
-        select ${identifier(schema)}.claim_dead(array(${holders})) as ids
+        select ${identifier(schema)}.claim_dead(${turn}array(${holders})${turn && ' end'}) as ids
       )`;
 }
 
