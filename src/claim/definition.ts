@@ -1,7 +1,16 @@
 import type { Expression, ExpressionBuilder, Kysely, Selectable, SqlBool, UpdateObject } from 'kysely';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError } from '../core/errors.ts';
-import { type Check, duration, integer, oneOf, optional, validate, withDefault } from '../core/options.ts';
+import {
+  boolean,
+  type Check,
+  duration,
+  integer,
+  oneOf,
+  optional,
+  validate,
+  withDefault,
+} from '../core/options.ts';
 import type { ClaimShape } from '../sql/claim-table.ts';
 import { type AnyTables, assignmentsOf, columnName, conditionOf, tableName } from './query-text.ts';
 
@@ -85,6 +94,13 @@ export interface RowOptions<DB, Table extends keyof DB & string> {
   /** What comes first. Rows that other workers are just claiming are stepped over. In no order by default. */
   readonly orderBy?: readonly OrderOf<ColumnOf<DB, Table>>[] | undefined;
   /**
+   * Shares each claim between the tenants that have rows, so that one with a million of them keeps nobody waiting: up to
+   * 64 tenants in turn get an equal part of it, and what they leave goes to whoever comes first. Needs `tenant`, and is
+   * no use with `perKey`, which goes round its keys anyway. It costs a claim a look for each of those tenants. False by
+   * default: then `orderBy` alone decides.
+   */
+  readonly fair?: boolean | undefined;
+  /**
    * How long a claim outlives its process: how late others get the rows of a worker that crashed. As for leases; a
    * process has one heartbeat for each ttl in use. From 50 ms to 24 days; 30 seconds by default.
    */
@@ -128,6 +144,7 @@ export function definitionOf(
     maxAttempts: optional(integer({ min: 1, max: 2 ** 31 - 1 })),
     connections: optional(integer({ min: 1, max: 1_000 })),
     perKey: optional(keyLimit),
+    fair: withDefault(boolean(), false),
     deadline: withDefault(duration({ min: 1, max: Infinity }), Infinity),
     storage: withDefault(oneOf('columns', 'sidecar', 'held'), 'columns'),
     done: completion,
@@ -152,6 +169,11 @@ export function definitionOf(
     const reason = 'where nobody can see how many rows of a key are locked without locking more of them';
     throw new ArgumentError('options.perKey', `nothing in storage 'held', ${reason}`, perKey);
   }
+  if (rest.fair && (tenant === undefined || perKey !== undefined)) {
+    const expected =
+      tenant === undefined ? 'a tenant to be fair to' : 'no perKey, which goes round its keys anyway';
+    throw new ArgumentError('options.fair', expected, true);
+  }
   const shape: ClaimShape = {
     schema,
     ...tableName(db, table),
@@ -165,6 +187,7 @@ export function definitionOf(
       return { name: columnName(db, table, column), direction: `${ascending}${nulls}` };
     }),
     maxAttempts: rest.maxAttempts ?? 5,
+    fair: rest.fair,
     perKey: perKey && { ...perKey, by: perKey.by.map((column) => columnName(db, table, column)) },
     done: done === 'delete' ? 'delete' : { set: assignmentsOf(db, table, done) },
   };

@@ -5,6 +5,7 @@ import { milliseconds } from '../core/duration.ts';
 import { DatabaseError, LimitError, StaleTokenError, StateError } from '../core/errors.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
+import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
 import { beginWork, completeHeld, holdNamedRow, holdRow, stir, undoWork } from '../sql/claim-held.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import { fenceToken } from '../sql/session-lock.ts';
@@ -35,6 +36,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   readonly #claims = new Map<Claim<Row, DB>, Attempt>();
   /** Transactions that are open, or are being opened or ended. */
   #open = 0;
+  #cursor: Cursor;
 
   constructor(context: ClaimContext, definition: Definition, database: UserDatabase) {
     this.#context = context;
@@ -45,14 +47,14 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
     const most = Math.min(limit, this.#room(1));
     const { ttl } = this.#definition;
-    const statements = Array.from({ length: most }, () => holdRow(table, ttl, tenant));
-    return this.#hold(table, statements, (held) => held === undefined);
+    const next = (): Statement => holdRow(table, ttl, tenant, this.#cursor);
+    return this.#hold(table, Array<() => Statement>(most).fill(next), (held) => held === undefined);
   }
 
   claimKeys(table: ClaimTable, keys: Keys): Promise<Claim<Row, DB>[]> {
     this.#room(keys.length);
     const { ttl } = this.#definition;
-    const statements = keys.map((key) => holdNamedRow(table, ttl, key));
+    const statements = keys.map((key) => () => holdNamedRow(table, ttl, key));
     return this.#hold(table, statements, () => false);
   }
 
@@ -94,14 +96,15 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   /** One after the other, so that they come in order. */
   async #hold(
     table: ClaimTable,
-    statements: readonly Statement[],
+    statements: readonly (() => Statement)[],
     over: (held: Held | undefined) => boolean,
   ): Promise<Claim<Row, DB>[]> {
     const all: Held[] = [];
     try {
       for (const statement of statements) {
-        const held = await this.#one(statement);
+        const held = await this.#one(statement());
         if (held !== undefined) all.push(held);
+        this.#cursor = cursorAfter(held === undefined ? [] : [held.row], this.#cursor);
         if (over(held)) break;
       }
       if (all.length === 0) return [];

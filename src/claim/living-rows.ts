@@ -3,7 +3,7 @@ import type { Duration } from '../core/duration.ts';
 import { type LossReason, lossTexts } from '../core/errors.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
-import type { Cursor } from '../sql/claim-groups.ts';
+import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
 import { forgetRows } from '../sql/claim-sidecar-settle.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
@@ -54,11 +54,12 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
       if (taken === undefined) return claims;
       const { holder, claimed, aside, refused } = taken;
-      this.#cursor = claimed.length + refused + aside < left ? undefined : cursorAfter(claimed);
+      const ended = table.perKey !== undefined && claimed.length + refused + aside < left;
+      this.#cursor = ended ? undefined : cursorAfter(claimed, cursor);
       claims.push(...claimed.map((row) => this.#hand(table, holder, row)));
       // Rows that were set aside may have stood in the way of others.
       const inVain = claims.length === 0 && aside > 0;
-      const more = refused > 0 || inVain || cursor !== undefined;
+      const more = refused > 0 || inVain || (ended && cursor !== undefined);
       if (claims.length === limit || tries === mostTries || !more) return claims;
     }
   }
@@ -152,10 +153,4 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       .then((table) => new Settling(this.#database, table, this.#context.clock));
     return this.#settling;
   }
-}
-
-/** The group that was visited last, where groups are. */
-function cursorAfter(claimed: readonly ClaimedRow[]): Cursor {
-  const groups = claimed.flatMap(({ group }) => (group === null ? [] : [group]));
-  return groups.toSorted(([one], [other]) => one - other).at(-1)?.[1];
 }

@@ -92,7 +92,9 @@ export class Preparing {
   }
 
   #groups({ columns }: TableFacts): readonly string[] {
-    const by = this.#shape.perKey?.by ?? [];
+    const { fair, perKey, tenant } = this.#shape;
+    if (fair && tenant !== undefined) return [tenant];
+    const by = perKey?.by ?? [];
     const nullable = by.filter((name) => columns.get(name)?.nullable);
     if (nullable.length === 0) return by;
     const expected = "columns that are not null: a row without a key is in nobody's way";

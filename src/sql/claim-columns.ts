@@ -15,7 +15,17 @@ import {
   transposed,
   unnest,
 } from './claim.ts';
-import { type Cursor, found, groupColumn, groupOf, keyedRows, liveOf, turnOf } from './claim-groups.ts';
+import { isFair, owner, shares } from './claim-fair.ts';
+import {
+  type Cursor,
+  claimValues,
+  found,
+  groupColumn,
+  groupOf,
+  keyedRows,
+  liveOf,
+  turnOf,
+} from './claim-groups.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
 
@@ -33,17 +43,19 @@ export function claimRows(
   cursor: Cursor,
 ): Statement {
   if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
-  const from = `select ${sortColumns(table)} from ${table.table} where ${filter(table, tenant)}`;
-  const lock = `limit $3::integer for no key update skip locked`;
+  const fair = isFair(table, tenant);
+  const columns = `${sortColumns(table)}${owner(table, tenant)}`;
+  const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
+  const lock = `limit $3::integer ${skipLocked}`;
   const order = rowOrder(table);
+  const nobodys = `fencepost_holder is null and ${dead} is not null`;
+  const shared = { columns: sortColumns(table), free: nobodys, most: '$3::integer', lock: skipLocked };
   return {
     name: 'claim_rows',
     text: `with recursive ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
       ${judged(table, holders)},
-      fencepost_free as materialized (
-        ${from} and fencepost_holder is null and ${dead} is not null
-        ${order} ${lock}
-      ), fencepost_waiting as materialized (
+      ${fair ? shares(table, shared, cursor, 4) : `fencepost_free as materialized (${from} and ${nobodys} ${order} ${lock})`},
+      fencepost_waiting as materialized (
         ${from} and fencepost_holder = ${nobody} and fencepost_due <= now() and ${dead} is not null
         order by fencepost_due ${lock}
       ), fencepost_left as materialized (
@@ -51,11 +63,12 @@ export function claimRows(
         ${order} ${lock}
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
-      ), ${picked(table)}, ${take(table, false)}`,
-    values: [claimant.id, claimant.epoch, limit, ...(tenant === undefined ? [] : [tenant])],
+      ), ${picked(table, fair)}, ${take(table, fair)}`,
+    values: claimValues(table, claimant, limit, tenant, cursor),
   };
 }
 
+const skipLocked = 'for no key update skip locked';
 const holders = 'select id from fencepost_holders where id is not null';
 
 /** The same where there is a limit for each key. */
@@ -70,7 +83,7 @@ function claimKeyed(
     columns: sortColumns(table),
     takeable: `${takeable} and ${dead} is not null`,
     unfinished: `fencepost_due < 'infinity'`,
-    lock: 'for no key update skip locked',
+    lock: skipLocked,
   };
   return {
     name: 'claim_keyed_rows',
@@ -78,7 +91,7 @@ function claimKeyed(
       ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
       ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
       ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
-    values: [claimant.id, claimant.epoch, limit, ...[tenant, cursor].filter((value) => value !== undefined)],
+    values: claimValues(table, claimant, limit, tenant, cursor),
   };
 }
 

@@ -9,7 +9,7 @@ const someone = { id: '00000000-0000-0000-0000-000000000001', epoch: 0 };
 export function explainClaim(table: ClaimTable, tenant: unknown): Statement {
   const { text, values } =
     table.storage === 'held'
-      ? holdRow(table, 1, tenant)
+      ? holdRow(table, 1, tenant, undefined)
       : statementsOf(table).claimRows(table, someone, 10, tenant, undefined);
   return { name: 'explain_claim', text: `explain (format text) ${text}`, values };
 }

@@ -1,9 +1,15 @@
-import { dead, filter, foundOrder } from './claim.ts';
+import { type Claimant, type ClaimedRow, dead, filter, foundOrder } from './claim.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier, literal } from './statement.ts';
 
 /** Where the last claim ended in its round of the groups: the values of their columns, as the server wrote them. */
 export type Cursor = string | undefined;
+
+/** The cursor after a claim: at the group that it visited last. */
+export function cursorAfter(claimed: readonly ClaimedRow[], cursor: Cursor): Cursor {
+  const groups = claimed.flatMap(({ group }) => (group === null || group[0] === 0 ? [] : [group]));
+  return groups.toSorted(([one], [other]) => one - other).at(-1)?.[1] ?? cursor;
+}
 
 /** What there is of rows that belong together by these columns. */
 export interface Groups {
@@ -17,7 +23,13 @@ export interface Groups {
  * One group after the other, found by stepping from each to the next in the index, from the cursor to the end. Nothing
  * is looked for before it is asked for.
  */
-export function steps(table: ClaimTable, groups: Groups, cursor: Cursor, parameter: number): string {
+export function steps(
+  table: ClaimTable,
+  groups: Groups,
+  cursor: Cursor,
+  parameter: number,
+  as = 'fencepost_groups',
+): string {
   const { columns, types, condition } = groups;
   const own = columns.map((name) => `${table.bare}.${identifier(name)}`);
   const names = columns.map((_, place) => `fp_g${place + 1}`);
@@ -28,10 +40,10 @@ export function steps(table: ClaimTable, groups: Groups, cursor: Cursor, paramet
   };
   const start =
     cursor === undefined ? [] : types.map((type, place) => `($${parameter}::jsonb ->> ${place})::${type}`);
-  return `fencepost_groups(${names.join(', ')}) as (
+  return `${as}(${names.join(', ')}) as (
         (${next(start)})
         union all
-        select fp_n.* from fencepost_groups fp_g cross join lateral (
+        select fp_n.* from ${as} fp_g cross join lateral (
           ${next(names.map((name) => `fp_g.${name}`))}
         ) fp_n
       )`;
@@ -63,6 +75,18 @@ export function liveOf({ schema }: ClaimTable, count: string): string {
   return `fencepost_live as materialized (
         select ${identifier(schema)}.claim_live(${literal(query)}, ${dead}) as live
       )`;
+}
+
+/** What a claim of rows is given. */
+export function claimValues(
+  table: ClaimTable,
+  { id, epoch }: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): unknown[] {
+  const round = table.perKey !== undefined || tenant === undefined ? cursor : undefined;
+  return [id, epoch, limit, ...[tenant, round].filter((value) => value !== undefined)];
 }
 
 /** Everything that claims of keyed rows are made of, wherever claims are kept. */

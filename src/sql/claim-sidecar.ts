@@ -15,7 +15,17 @@ import {
   transposed,
   unnest,
 } from './claim.ts';
-import { type Cursor, found, groupColumn, groupOf, keyedRows, liveOf, turnOf } from './claim-groups.ts';
+import { isFair, owner, shares } from './claim-fair.ts';
+import {
+  type Cursor,
+  claimValues,
+  found,
+  groupColumn,
+  groupOf,
+  keyedRows,
+  liveOf,
+  turnOf,
+} from './claim-groups.ts';
 import { partOf } from './claim-names.ts';
 import { type ClaimTable, nobody, type RowNames } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
@@ -33,18 +43,24 @@ export function claimRows(
   cursor: Cursor,
 ): Statement {
   if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
-  const from = `select ${locked(table)} from ${table.table} where ${filter(table, tenant)}`;
+  const fair = isFair(table, tenant);
+  const columns = `${locked(table)}${owner(table, tenant)}`;
+  const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `for no key update of ${table.bare} skip locked`;
   const claims = claimsOf(table);
+  const free = `${dead} is not null and not ${hasClaim(table, 'fp_c.holder_id is not null')}`;
+  const shared = { columns: locked(table), free, most: '$3::integer', lock };
   // What is known by its claim is looked up row by row: a join could read the whole table.
   return {
     name: 'claim_rows',
     text: `with recursive ${holdersOf(claims, 'fp_c.holder_id')},
       ${judged(table, holders)},
-      fencepost_free as materialized (
-        ${from} and ${dead} is not null and not ${hasClaim(table, 'fp_c.holder_id is not null')}
-        ${rowOrder(table)} limit $3::integer ${lock}
-      ), fencepost_waiting as materialized (
+      ${
+        fair
+          ? shares(table, shared, cursor, 4)
+          : `fencepost_free as materialized (${from} and ${free} ${rowOrder(table)} limit $3::integer ${lock})`
+      },
+      fencepost_waiting as materialized (
         select fp_u.* from (
           select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id = ${nobody} and fp_c.due <= now()
           and ${dead} is not null order by fp_c.due
@@ -59,8 +75,8 @@ export function claimRows(
         ) fp_c cross join lateral (${from} and ${isNamed(table)} ${lock}) fp_u limit $3::integer
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
-      ), ${picked(table)}, ${take(table, false)}`,
-    values: [claimant.id, claimant.epoch, limit, ...(tenant === undefined ? [] : [tenant])],
+      ), ${picked(table, fair)}, ${take(table, fair)}`,
+    values: claimValues(table, claimant, limit, tenant, cursor),
   };
 }
 
@@ -85,7 +101,7 @@ function claimKeyed(
     text: `with recursive ${turnOf(table)}, ${holdersOf(claimsOf(table), 'fp_c.holder_id')},
       ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
       ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
-    values: [claimant.id, claimant.epoch, limit, ...[tenant, cursor].filter((value) => value !== undefined)],
+    values: claimValues(table, claimant, limit, tenant, cursor),
   };
 }
 

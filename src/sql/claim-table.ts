@@ -24,6 +24,8 @@ export interface ClaimShape {
   readonly where: string | undefined;
   readonly order: readonly OrderColumn[];
   readonly maxAttempts: number;
+  /** Whether claims go round the tenants. */
+  readonly fair: boolean;
   /** How many rows may be claimed at one time that agree in these columns. */
   readonly perKey: { readonly by: readonly string[]; readonly limit: number } | undefined;
   /** The assignments that completion makes, with literals only, or that it deletes the row. */

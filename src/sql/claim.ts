@@ -158,10 +158,14 @@ export const dead = `(select ids from fencepost_dead)`;
 /** The dead but for nobody. */
 export const buried = `array_remove(${dead}, ${nobody})`;
 
-/** The first of what was found and locked. */
-export function picked(table: ClaimTable): string {
+/** The first of what was found and locked; in rounds, it is the first of each tenant, then the second of each. */
+export function picked(table: ClaimTable, inRounds = false): string {
+  const order = foundOrder(table);
+  const found = inRounds
+    ? `(select *, row_number() over (partition by fp_group ${order}) as fp_round from fencepost_found) fp_u`
+    : 'fencepost_found';
+  const rank = inRounds ? `order by fp_round${order.replace('order by', ',')}` : order;
   return `fencepost_picked as materialized (
-        select *, row_number() over (${foundOrder(table)}) as fp_rank
-        from fencepost_found order by fp_rank limit $3::integer
+        select *, row_number() over (${rank}) as fp_rank from ${found} order by fp_rank limit $3::integer
       )`;
 }

@@ -6,9 +6,9 @@ import { raceForRows } from './claim-crowd.ts';
 const limit = { timeout: 60_000 };
 
 test.each([
-  ['columns', 20, 4_000],
-  ['sidecar', 20, 4_000],
-  ['held', 4, 1_500],
+  ['columns', 20, 2_500],
+  ['sidecar', 20, 2_500],
+  ['held', 4, 1_000],
 ])(
   'in storage %s every row is completed once while workers are killed and stopped past their ttl',
   limit,
