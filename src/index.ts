@@ -4,9 +4,17 @@ export type { LockInfo } from './advisory/inspect-locks.ts';
 export type { TransactionLockOptions, TransactionLocks } from './advisory/transaction-locks.ts';
 export type { Claim, ReleaseOptions } from './claim/claim.ts';
 export type { Claims } from './claim/claims.ts';
-export type { ClaimOptions, ColumnOf, OrderOf } from './claim/definition.ts';
+export type {
+  ClaimOptions,
+  ColumnOf,
+  HeldOptions,
+  KeptOptions,
+  OrderOf,
+  RowOptions,
+} from './claim/definition.ts';
 export type { ClaimFinding } from './claim/doctor.ts';
-export type { AsideRow, ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
+export type { ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
+export type { AsideRow } from './claim/row-store.ts';
 export type { Handler, Workers, WorkOptions } from './claim/workers.ts';
 export type { Duration } from './core/duration.ts';
 export {

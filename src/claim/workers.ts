@@ -7,7 +7,7 @@ import type { Claim } from './claim.ts';
 
 /** How rows are worked on. */
 export interface WorkOptions {
-  /** How many rows at one time. 10 by default. */
+  /** How many rows at one time. 10 by default; in storage `held` at most `connections`, which is its default there. */
   readonly concurrency?: number | undefined;
   /**
    * Most rows in one claim, and most that are claimed before there is room for them. A greater one saves round trips,
@@ -20,7 +20,8 @@ export interface WorkOptions {
   readonly tenant?: string | number | bigint | undefined;
   /**
    * How long after a failed attempt the next one comes, by the number of the one that failed. By default 1 second,
-   * doubled each time, to 5 minutes, and half of it at random.
+   * doubled each time, to 5 minutes, and half of it at random. In storage `held`, where nobody counts, the row stays
+   * locked for that time, and its place taken.
    */
   readonly backoff?: ((attempt: number) => Duration) | undefined;
   /** How long `stop()` waits for handlers before it aborts their signals. 30 seconds by default. */
@@ -35,8 +36,14 @@ export interface WorkOptions {
 export interface WorkSource<Row, DB> {
   readonly clock: Clock;
   claim(limits: { limit: number; tenant: WorkOptions['tenant'] }): Promise<Claim<Row, DB>[]>;
+  /** Most claims that can be held at one time; then none is made before there is room for it. */
+  readonly most: number;
+  /** Whether a row that was settled makes room for another one that could not be claimed before. */
+  readonly keyed: boolean;
   /** Aborts the signal of a claim that is still held and gives its row back. */
   abandon(claim: Claim<Row, DB>): void;
+  /** An attempt has failed; the next one comes so much later. */
+  giveBack(claim: Claim<Row, DB>, after: Duration, error: unknown, signal: AbortSignal): Promise<void>;
 }
 
 export type Handler<Row, DB> = (claim: Claim<Row, DB>) => Promise<unknown>;
@@ -61,7 +68,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
   /** @internal */
   constructor(source: WorkSource<Row, DB>, options: unknown, handler: Handler<Row, DB>) {
     this.#source = source;
-    this.#options = workOptions(options);
+    this.#options = workOptions(options, source.most);
     if (typeof handler !== 'function') throw new ArgumentError('handler', 'a function', handler);
     this.#handler = handler;
     this.#fetching = this.#fetch();
@@ -98,9 +105,10 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   async #fetch(): Promise<void> {
     const { concurrency, batch, poll, tenant } = this.#options;
-    const { clock } = this.#source;
+    const { most } = this.#source;
+    const ahead = most === Infinity ? batch : 0;
     for (let failures = 0; !this.#stopping.signal.aborted; ) {
-      const limit = Math.min(batch, concurrency + batch - this.#running.size - this.#queue.length);
+      const limit = Math.min(batch, concurrency + ahead - this.#running.size - this.#queue.length);
       // Not for every single place: a claim costs a round trip.
       if (limit < Math.ceil(Math.min(batch, concurrency) / 2)) {
         this.#room = Promise.withResolvers();
@@ -121,8 +129,19 @@ export class Workers<Row, DB> implements AsyncDisposable {
       }
       if (found === limit) continue;
       const wait = Math.min(poll * 2 ** Math.max(0, failures - 1), Math.max(poll, longestPause));
-      await pause(clock, wait * (0.5 + Math.random() / 2), this.#stopping.signal).catch(() => {});
+      await this.#wait(wait * (0.5 + Math.random() / 2));
     }
+  }
+
+  async #wait(time: number): Promise<void> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#stopping.signal]);
+    const waited = pause(this.#source.clock, time, signal).catch(() => {});
+    if (this.#source.keyed) {
+      this.#room = Promise.withResolvers();
+      await Promise.race([waited, this.#room.promise]);
+    } else await waited;
+    over.abort();
   }
 
   #start(): void {
@@ -147,7 +166,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
     } catch (error) {
       try {
         const after = this.#options.backoff(claim.attempt);
-        if (!claim.settled) await claim.release({ after, error });
+        if (!claim.settled) await this.#source.giveBack(claim, after, error, this.#stopping.signal);
       } catch (failure) {
         this.#options.onError?.(failure);
       }
@@ -170,9 +189,9 @@ export class Workers<Row, DB> implements AsyncDisposable {
   }
 }
 
-function workOptions(given: unknown) {
+function workOptions(given: unknown, most: number) {
   const { concurrency, batch, ...rest } = validate('options', given, {
-    concurrency: withDefault(integer({ min: 1, max: 10_000 }), 10),
+    concurrency: withDefault(integer({ min: 1, max: Math.min(10_000, most) }), Math.min(10, most)),
     batch: optional(integer({ min: 1, max: 10_000 })),
     poll: withDefault(duration({ min: 1 }), 1_000),
     tenant: optional((_, value) => value as string | number | bigint),

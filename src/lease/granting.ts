@@ -1,7 +1,7 @@
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
-import { hasState, holderExpired, holderFenced } from '../core/sqlstate.ts';
+import { hasState, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
 import type { Commands, Kind } from '../session/commands.ts';
@@ -45,21 +45,12 @@ export class Granting implements LeaseKeeper {
   }
 
   /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
-  async try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    for (let dead = 0; ; dead += 1) {
-      const holder = await this.#context.holders.use(ttl);
-      const use = holder.use();
-      try {
-        return await (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask));
-      } catch (error) {
-        if (!hasState(error, holderExpired)) throw error;
-        // A new holder for the next try. When those die as well, the server is slower than the ttl.
-        holder.buried();
-        if (dead === 2) throw new LockLostError(resourceText(ask.resource), 'expired', { cause: error });
-      } finally {
-        use.leave();
-      }
-    }
+  try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
+    return this.#context.holders.living(
+      ttl,
+      () => resourceText(ask.resource),
+      (holder) => (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask)),
+    );
   }
 
   async #tryLiving(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
