@@ -147,7 +147,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
 
   /** Gives up what the transaction has done and its connection. */
   async #end(trx: ControlledTransaction<AnyTables>, term?: HeldTerm): Promise<void> {
-    term?.drop();
+    term?.leave();
     await term?.quiet();
     try {
       await trx.rollback().execute();

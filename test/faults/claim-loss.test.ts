@@ -219,3 +219,20 @@ test('close ends although the pool was ended first, and the rows are free', asyn
   await fencepost.close();
   expect(await jobsOf(other, database.pool).claim()).toHaveLength(1);
 });
+
+test.each(livingStorages)(
+  'claims in storage %s give no more rows than asked where every join is a nested loop',
+  { tags: ['F38'] },
+  async (storage) => {
+    await using database = await createDatabase();
+    await createJobs(database);
+    await insertJobs(database, 400);
+    for (const name of ['hashjoin', 'mergejoin', 'material', 'memoize', 'hashagg', 'sort'])
+      await database.query(`alter database ${database.name} set enable_${name} = off`);
+    await using pool = poolOn(database.url);
+    await using fencepost = new Fencepost({ connection: database.url });
+    const jobs = jobsOf(fencepost, pool, { storage });
+    await jobs.ensure();
+    for (let call = 0; call < 5; call += 1) expect(await jobs.claim({ limit: 7 })).toHaveLength(7);
+  },
+);
