@@ -29,7 +29,7 @@ export { Fencepost, type FencepostOptions, type Inspect, type SessionOptions } f
 export type { CampaignOptions, Elections, ObserveOptions } from './lease/elections.ts';
 export { type FencedColumn, fencedColumnSql } from './lease/fenced-column.ts';
 export type { HolderInfo, LeaseInfo } from './lease/inspect-leases.ts';
-export type { Lease, LeaseState } from './lease/lease.ts';
+export type { Lease, LeaseState, RenewOptions } from './lease/lease.ts';
 export type { LeaseOptions } from './lease/lease-options.ts';
 export type { Leases, RevokeOptions } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';

@@ -8,6 +8,7 @@ export type Rule = (source: Readonly<Record<string, string>>) => string[];
 const layers = [
   ['cli'],
   ['entry'],
+  ['redlock'],
   ['fencepost.ts'],
   ['advisory', 'lease', 'claim'],
   ['holder'],
