@@ -35,6 +35,10 @@ export type { Leases, RevokeOptions } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';
 export type { SweepOptions } from './lease/sweeping.ts';
 export type { Term } from './lease/term.ts';
+export type { BarrierEntry, BarrierOptions, Barriers, RaiseOptions, WaitOptions } from './recipe/barriers.ts';
+export type { Latches, LatchJoinOptions, LatchPart, LatchWaitOptions } from './recipe/latches.ts';
+export type { JoinOptions, Members } from './recipe/members.ts';
+export type { Participation } from './recipe/participation.ts';
 export type { ConnectionSource } from './session/connection.ts';
 export type {
   CallerTransaction,
@@ -44,3 +48,4 @@ export type {
   TransactionAdapter,
 } from './session/transaction.ts';
 export type { Leader } from './sql/leader.ts';
+export type { MemberInfo } from './sql/recipe.ts';

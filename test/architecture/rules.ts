@@ -10,6 +10,7 @@ const layers = [
   ['entry'],
   ['redlock'],
   ['fencepost.ts'],
+  ['recipe'],
   ['advisory', 'lease', 'claim'],
   ['holder'],
   ['session'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { raceForMajority } from './redlock-servers.ts';
 
-const race = { seconds: 5, workers: 4, duration: 1_000, away: 1_200, calm: 300, quorum: 2 };
+const race = { seconds: 4, workers: 4, duration: 1_000, away: 1_000, calm: 200, quorum: 2 };
 
 test('no two hold a lock of three servers at once while one is ended and one is frozen in turn', async () => {
   const { figures, violations } = await raceForMajority('', race);
