@@ -14,6 +14,7 @@ export default defineConfig({
       { find: /^fencepost\/migrate$/, replacement: source('migrate.ts') },
       { find: /^fencepost\/kysely$/, replacement: source('kysely.ts') },
       { find: /^fencepost\/adapters$/, replacement: source('adapters.ts') },
+      { find: /^fencepost\/redlock$/, replacement: source('redlock.ts') },
     ],
   },
   test: {

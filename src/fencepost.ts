@@ -12,6 +12,9 @@ import { Holders } from './holder/holders.ts';
 import { Elections } from './lease/elections.ts';
 import { type HolderInfo, inspectHolders, inspectLeases, type LeaseInfo } from './lease/inspect-leases.ts';
 import { Leases } from './lease/leases.ts';
+import { Barriers } from './recipe/barriers.ts';
+import { Latches } from './recipe/latches.ts';
+import { Members } from './recipe/members.ts';
 import { Commands } from './session/commands.ts';
 import { type Connection, type ConnectionSource, connectionSource } from './session/connection.ts';
 import { closedError, Database, schemaName } from './session/database.ts';
@@ -100,11 +103,18 @@ export class Fencepost implements AsyncDisposable {
   readonly claims: Claims;
   /** Session advisory locks: freed as soon as the process dies. */
   readonly advisory: AdvisoryLocks;
+  /** Points where processes wait for each other. */
+  readonly barriers: Barriers;
+  /** Work of so many parts, and those who wait until all are done. */
+  readonly latches: Latches;
+  /** Who is there, as long as its process lives. */
+  readonly members: Members;
   /** What is held, by whom, and who waits: for people and tools. */
   readonly inspect: Inspect;
   readonly #database: Database;
   readonly #transactionLocks: TransactionLocksContext;
   readonly #holders: Holders;
+  readonly #ended = new AbortController();
   #closing: Promise<void> | undefined;
 
   /** Opens nothing yet: the first call that needs the database connects, and checks the schema. */
@@ -132,6 +142,17 @@ export class Fencepost implements AsyncDisposable {
     const commands = new Commands(open, clock);
     this.leases = new Leases({ schema, clock, commands, holders: this.#holders, notifications });
     this.elections = new Elections({ schema, clock, commands, leases: this.leases });
+    const recipes = {
+      schema,
+      clock,
+      commands,
+      notifications,
+      leases: this.leases,
+      closing: this.#ended.signal,
+    };
+    this.barriers = new Barriers(recipes);
+    this.latches = new Latches(recipes);
+    this.members = new Members(recipes);
     this.claims = new Claims({ schema, clock, commands, holders: this.#holders });
     this.advisory = new AdvisoryLocks({
       clock,
@@ -181,6 +202,7 @@ export class Fencepost implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.#ended.abort(closedError());
     this.elections.close();
     await Promise.allSettled([this.advisory.close(), this.leases.close(), this.claims.close()]);
     await Promise.allSettled([this.#holders.close()]);

@@ -37,12 +37,16 @@ export { Fencepost, type FencepostOptions, type Inspect, type SessionOptions } f
 export type { CampaignOptions, Elections, ObserveOptions } from './lease/elections.ts';
 export { type FencedColumn, fencedColumnSql } from './lease/fenced-column.ts';
 export type { HolderInfo, LeaseInfo } from './lease/inspect-leases.ts';
-export type { Lease, LeaseState } from './lease/lease.ts';
+export type { Lease, LeaseState, RenewOptions } from './lease/lease.ts';
 export type { LeaseOptions } from './lease/lease-options.ts';
 export type { Leases, RevokeOptions } from './lease/leases.ts';
 export type { LeaseKey } from './lease/resource.ts';
 export type { SweepOptions } from './lease/sweeping.ts';
 export type { Term } from './lease/term.ts';
+export type { BarrierEntry, BarrierOptions, Barriers, RaiseOptions, WaitOptions } from './recipe/barriers.ts';
+export type { Latches, LatchJoinOptions, LatchPart, LatchWaitOptions } from './recipe/latches.ts';
+export type { JoinOptions, Members } from './recipe/members.ts';
+export type { Participation } from './recipe/participation.ts';
 export type { ConnectionSource } from './session/connection.ts';
 export type {
   CallerTransaction,
@@ -52,3 +56,4 @@ export type {
   TransactionAdapter,
 } from './session/transaction.ts';
 export type { Leader } from './sql/leader.ts';
+export type { MemberInfo } from './sql/recipe.ts';

@@ -1,7 +1,7 @@
 import { pause, within } from '../core/abort.ts';
 import { Chain, type Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
-import { DatabaseError, type LossReason } from '../core/errors.ts';
+import { ArgumentError, DatabaseError, type LossReason } from '../core/errors.ts';
 import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
@@ -15,8 +15,11 @@ export interface LeaseTenure extends Tenure {
   /** Who acquired it, and alone may release or renew it. */
   readonly holder: Holder;
   readonly ttl: number;
-  /** Ends when the server has confirmed it, or with the tenure; rejects when the server could not be asked. */
-  renew(held: readonly Held[]): Promise<void>;
+  /**
+   * Ends when the server has confirmed it, or with the tenure; rejects when the server could not be asked. `ttl`: that
+   * of the next term, where each has one of its own.
+   */
+  renew(held: readonly Held[], ttl?: number): Promise<void>;
 }
 
 /** What a holder needs of its surroundings. */
@@ -109,7 +112,9 @@ export class Holder implements LeaseTenure {
   }
 
   /** One heartbeat renews all that is held: sends it now, or joins the one under way. */
-  renew(): Promise<void> {
+  renew(_held?: readonly Held[], ttl = this.ttl): Promise<void> {
+    if (ttl !== this.ttl)
+      throw new ArgumentError('options.ttl', 'nothing, as the lease lives on a heartbeat (renew: true)', ttl);
     this.#beating ??= this.#beat().finally(() => {
       this.#beating = undefined;
     });

@@ -131,7 +131,15 @@ export class Elections {
       signal: optional(abortSignal()),
     });
     const ask = (): Promise<Leader | null> => commands.submit(this.#leaders, resource);
-    return observe({ clock, poll, ended: this.#endOf(signal), ask });
+    return observe<Leader | null>({
+      clock,
+      poll,
+      ended: this.#endOf(signal),
+      ask,
+      differs: (last, now) => last?.token !== now?.token,
+      // Without a leader there will be one soon.
+      passing: (leader) => leader === null,
+    });
   }
 
   /** Ends campaigns and observers. Whoever closes the leases waits for the resignations. @internal */

@@ -7,15 +7,15 @@ import type { Held } from '../sql/lease.ts';
 /** What a fixed term needs of its surroundings. */
 export interface FixedTermContext {
   readonly clock: Clock;
-  /** Asks the server for another term; answers whether it gave one. */
-  renew(held: readonly Held[]): Promise<boolean>;
+  /** Asks the server for another term of so many milliseconds; answers whether it gave one. */
+  renew(held: readonly Held[], ttl: number): Promise<boolean>;
 }
 
 /** The tenure of one lease with an expiry of its own, which no heartbeat moves. */
 export class FixedTerm implements LeaseTenure, Place {
   readonly holder: Holder;
-  readonly ttl: number;
   readonly doubtful = false;
+  #ttl: number;
   readonly #context: FixedTermContext;
   /** When the request was sent that the server confirmed last. */
   #since: Moment;
@@ -26,8 +26,12 @@ export class FixedTerm implements LeaseTenure, Place {
   constructor(context: FixedTermContext, holder: Holder) {
     this.#context = context;
     this.holder = holder;
-    this.ttl = holder.ttl;
+    this.#ttl = holder.ttl;
     this.#since = context.clock.now();
+  }
+
+  get ttl(): number {
+    return this.#ttl;
   }
 
   /** Milliseconds since the last confirmed request was sent. */
@@ -52,10 +56,17 @@ export class FixedTerm implements LeaseTenure, Place {
     this.#cancelDeadline();
   }
 
-  async renew(held: readonly Held[]): Promise<void> {
+  async renew(held: readonly Held[], ttl = this.#ttl): Promise<void> {
     const sent = this.#context.clock.now();
-    if (!(await this.#context.renew(held))) return this.#expire();
-    this.#since = sent;
+    // A shorter term may have begun on the server though its answer is lost.
+    if (ttl < this.#ttl - this.age) this.#begin(sent, ttl);
+    if (!(await this.#context.renew(held, ttl))) return this.#expire();
+    this.#begin(sent, ttl);
+  }
+
+  #begin(since: Moment, ttl: number): void {
+    this.#since = since;
+    this.#ttl = ttl;
     this.#watchDeadline();
   }
 

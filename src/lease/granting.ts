@@ -65,8 +65,10 @@ export class Granting implements LeaseKeeper {
   async #tryFixed(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
     const { clock, commands } = this.#context;
     const { acquireFixed, renewFixed } = this.#kindsOf(holder);
-    const renew = async (all: readonly Held[]): Promise<boolean> =>
-      (await Promise.all(all.map((one) => commands.submit(renewFixed, one)))).every(Boolean);
+    const renew = async (all: readonly Held[], ttl: number): Promise<boolean> => {
+      const kind = renewFixed(ttl);
+      return (await Promise.all(all.map((one) => commands.submit(kind, one)))).every(Boolean);
+    };
     const context = { clock, renew };
     const first = new FixedTerm(context, holder);
     const held = await this.#ask(holder, acquireFixed, ask);
@@ -74,7 +76,7 @@ export class Granting implements LeaseKeeper {
     if (first.age < first.ttl / 20) return this.#lease(first, held);
     // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
     const second = new FixedTerm(context, holder);
-    const renewed = await context.renew(held).catch((error: unknown) => error);
+    const renewed = await context.renew(held, second.ttl).catch((error: unknown) => error);
     if (renewed === true && second.remaining() > 0) return this.#lease(second, held);
     this.giveBack(second, held).catch(() => {});
     throw typeof renewed === 'boolean' ? new LockLostError(resourceText(ask.resource), 'expired') : renewed;

@@ -28,8 +28,11 @@ export interface Kinds {
   readonly acquire: Kind<Ask, Reply>;
   /** Of leases with a fixed term, which is the ttl of the holder. */
   readonly acquireFixed: Kind<Ask, Reply>;
-  /** Of leases with a fixed term. Answers whether the lease was still there, with this token, and unexpired. */
-  readonly renewFixed: Kind<Held, boolean>;
+  /**
+   * Of leases with a fixed term, for so many milliseconds. Answers whether the lease was still there, with this token, and
+   * unexpired. Those with the term that they were acquired with travel together.
+   */
+  renewFixed(ttl: number): Kind<Held, boolean>;
   /** Answers whether the lease was still there, with this token. */
   readonly release: Kind<Held, boolean>;
   /** Of the nonces of calls that have stopped to wait: their places in queues. */
@@ -51,14 +54,16 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
       return undefined;
     },
   });
+  const renewFixed = (ttl: number): Kind<Held, boolean> => ({
+    limit,
+    statement: (held) => renewLeases(schema, holder.id, ttl, held),
+    read: ([row], held) => readFound(row, held.length),
+  });
+  const renewAsBefore = renewFixed(holder.ttl);
   return {
     acquire: acquire(undefined),
     acquireFixed: acquire(holder.ttl),
-    renewFixed: {
-      limit,
-      statement: (held) => renewLeases(schema, holder.id, holder.ttl, held),
-      read: ([row], held) => readFound(row, held.length),
-    },
+    renewFixed: (ttl) => (ttl === holder.ttl ? renewAsBefore : renewFixed(ttl)),
     release: {
       limit,
       statement: (held) => releaseLeases(schema, holder.id, held),

@@ -73,7 +73,7 @@ export interface LeaseTerms {
   readonly width: Width;
 }
 
-const shortestTtl = 50;
+export const shortestTtl = 50;
 const mostSlots = 10_000;
 const mostMetadata = 4_096;
 

@@ -1,13 +1,22 @@
+import type { Duration } from '../core/duration.ts';
 import { StaleTokenError } from '../core/errors.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
+import { duration, optional, validate } from '../core/options.ts';
 import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '../core/sqlstate.ts';
 import type { LeaseTenure } from '../holder/holder.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import { guardLease, type Held } from '../sql/lease.ts';
+import { shortestTtl } from './lease-options.ts';
 import { resourceText } from './resource.ts';
 
 /** The state of a lease. */
 export type LeaseState = HandleState;
+
+/** How a lease is renewed. */
+export interface RenewOptions {
+  /** Of the next term, with `renew: false`: that of the term before by default. */
+  readonly ttl?: Duration | undefined;
+}
 
 /** What a lease asks of those who made it. */
 export interface LeaseKeeper {
@@ -79,14 +88,16 @@ export class Lease extends Handle {
 
   /**
    * Renews now, and ends when the server has confirmed it. Not needed as long as the lease renews itself; with
-   * `renew: false` this is what gives it another ttl.
+   * `renew: false` this is what gives it another ttl: the one before, or the `ttl` given here, from 50 ms to 24 days.
    *
    * @throws LockLostError when it was lost, StateError when it was released, DatabaseError when the server cannot be
-   * asked; the lease is then held until it expires, and the heartbeat goes on trying.
+   * asked; the lease is then held until it expires, and the heartbeat goes on trying. ArgumentError for a `ttl` of a lease
+   * that renews itself.
    */
-  async renew(): Promise<void> {
+  async renew(options?: RenewOptions): Promise<void> {
+    const { ttl } = validate('options', options, { ttl: optional(duration({ min: shortestTtl })) });
     this.assertHeld();
-    await this.#tenure.renew(this.held);
+    await this.#tenure.renew(this.held, ttl);
     this.assertHeld();
   }
 

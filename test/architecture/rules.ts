@@ -8,7 +8,9 @@ export type Rule = (source: Readonly<Record<string, string>>) => string[];
 const layers = [
   ['cli'],
   ['entry'],
+  ['redlock'],
   ['fencepost.ts'],
+  ['recipe'],
   ['advisory', 'lease', 'claim'],
   ['holder'],
   ['session'],

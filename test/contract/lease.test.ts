@@ -213,6 +213,44 @@ test('a lease without a renewal expires, and with renew() it gets another ttl', 
   next.assertHeld();
 });
 
+test('a lease with a fixed term can be given a longer one and a shorter one', async () => {
+  await using one = open();
+  await using other = open();
+  const lease = await one.leases.acquire('a', { ttl: 400, renew: false });
+  await lease.renew({ ttl: '1h' });
+  const expiry = async (): Promise<number> => {
+    const [held] = await one.inspect.leases();
+    return (held?.expiresAt.getTime() ?? 0) - Date.now();
+  };
+  expect(await expiry()).toBeGreaterThan(3_000_000);
+  await lease.renew({ ttl: 300 });
+  expect(await expiry()).toBeLessThan(10_000);
+  await using _next = await other.leases.acquire('a', { wait: '10s' });
+  expect(lease.state).toBe('lost');
+});
+
+test('a shorter term counts from when it is asked for, whether the answer comes or not', async () => {
+  await using proxy = await startProxy(database.url);
+  await using one = open(proxy.url);
+  await using other = open();
+  const lease = await one.leases.acquire('a', { ttl: '1h', renew: false });
+  proxy.tap = ({ direction, about }) => (direction === 'answer' && about('lease_renew') ? 'freeze' : 'pass');
+  lease.renew({ ttl: 300 }).catch(() => {});
+  await using _next = await other.leases.acquire('a', { wait: '10s' });
+  expect(lease.state).toBe('lost');
+  proxy.cut();
+});
+
+test('a lease that lives on its heartbeat has no ttl to give', async () => {
+  await using one = open();
+  await using lease = await one.leases.acquire('a', { ttl: '1m' });
+  await expect(lease.renew({ ttl: '2m' })).rejects.toMatchObject({
+    code: 'ARGUMENT',
+    argument: 'options.ttl',
+  });
+  await lease.renew({ ttl: '1m' });
+});
+
 test('a lease outlives many times its ttl on the heartbeat alone', async () => {
   await using one = open();
   await using other = open();

@@ -24,7 +24,10 @@ export function listing(entry: string): string {
   const others = namesIn('export', entry);
   const exported = new Set([...own.map(([name]) => name), ...others.map(({ name }) => name)]);
   for (const [name] of own) list(name, entry, 'value');
-  for (const { name, file, typeOnly } of others) list(name, file, typeOnly ? 'type' : 'value');
+  for (const { name, file, typeOnly, alias } of others) {
+    list(name, file, typeOnly ? 'type' : 'value');
+    if (alias !== undefined) listed.set(`${name} as ${alias}`, `export ${name} as ${alias};`);
+  }
   return [...listed.keys()]
     .sort()
     .map((name) => `${listed.get(name)}\n`)
@@ -38,6 +41,8 @@ interface Name {
   readonly name: string;
   readonly file: string;
   readonly typeOnly: boolean;
+  /** The other name that it is exported by. */
+  readonly alias: string | undefined;
 }
 
 function importsOf(file: string): Map<string, string> {
@@ -52,11 +57,15 @@ function namesIn(keyword: 'export' | 'import', file: string): Name[] {
       .split(',')
       .map((one) => one.trim())
       .filter((one) => one !== '')
-      .map((one) => ({
-        name: one.replace(/^type /, ''),
-        file: posix.join(posix.dirname(file), from).replace(/\.ts$/, '.d.ts'),
-        typeOnly: types !== undefined || one.startsWith('type '),
-      })),
+      .map((one) => {
+        const [name = '', alias] = one.replace(/^type /, '').split(' as ');
+        return {
+          name,
+          file: posix.join(posix.dirname(file), from).replace(/\.ts$/, '.d.ts'),
+          typeOnly: types !== undefined || one.startsWith('type '),
+          alias,
+        };
+      }),
   );
 }
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { statSync } from 'node:fs';
-import { appendFile, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -22,8 +22,11 @@ export interface OwnServer extends AsyncDisposable {
   restart(mode: 'fast' | 'immediate', environment?: Record<string, string>): Promise<void>;
   /** Lets clients from these addresses in, with the password. */
   admit(addresses: string): Promise<void>;
-  /** Ends it at once, and for good. */
+  /** Ends it at once; only `restart` brings it back. */
   stop(): Promise<void>;
+  /** Stops all of its processes where they are: it takes connections, and answers nothing. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
   /** Starts it again as a standby that nobody feeds. */
   becomeStandby(): Promise<void>;
 }
@@ -49,6 +52,20 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
     restarted = true;
     await control(['-m', mode, '-l', join(data, 'restarted.log'), 'restart'], environment);
   };
+  const signal = async (name: NodeJS.Signals): Promise<void> => {
+    const [postmaster = ''] = (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n');
+    const children = async (): Promise<string[]> =>
+      (await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8')).split(' ').filter(Boolean);
+    // The one that makes others first; after it nobody is added.
+    process.kill(Number(postmaster), name);
+    for (const child of await children()) {
+      try {
+        process.kill(Number(child), name);
+      } catch {
+        // A worker of the server that has just ended.
+      }
+    }
+  };
   return {
     url: server.url,
     query: (text, values) => query(server.url, text, values),
@@ -66,7 +83,12 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
       await appendFile(join(data, 'pg_hba.conf'), `host all all ${addresses} scram-sha-256\n`);
       await query(server.url, 'select pg_reload_conf()');
     },
-    stop: () => control(['-m', 'immediate', 'stop']),
+    async stop() {
+      restarted = false;
+      await control(['-m', 'immediate', 'stop']);
+    },
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
     async becomeStandby() {
       await writeFile(join(data, 'standby.signal'), '');
       await restart('fast');

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+import { plant } from '../support/plant.ts';
+import { raceForBarriers } from './barriers.ts';
+
+const race = { participants: 64, processes: 4, rounds: 3, ttl: 600, every: 700, seconds: 50 };
+
+test('64 participants are let in together and count down together while processes are killed', async () => {
+  await using database = await createDatabase();
+  const { figures, violations } = await raceForBarriers(database.url, race);
+  expect(violations).toEqual([]);
+  expect(figures.kills).toBeGreaterThan(0);
+}, 60_000);
+
+test('a barrier that counts too few would be found', async () => {
+  await using database = await createDatabase();
+  await plant(
+    database.query,
+    'barrier_look',
+    ['v_present < p_parties', 'v_present < 1'],
+    ['v_present >= p_parties', 'v_present >= 1'],
+  );
+  const { violations } = await raceForBarriers(database.url, {
+    ...race,
+    rounds: 1,
+    every: 100_000,
+    seconds: 15,
+  });
+  expect(violations.join('\n')).toContain('let in early');
+}, 60_000);
