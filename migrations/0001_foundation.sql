@@ -974,6 +974,107 @@ begin
 end
 $$;
 
+-- Who has a lease between two processes: nobody can tell the secret from what stands in the row.
+create or replace function lease_keeper(p_secret uuid) returns uuid
+language sql immutable
+set search_path from current
+as $$ select left(encode(sha256(convert_to(p_secret::text, 'UTF8')), 'hex'), 32)::uuid $$;
+
+-- Puts a lease, with all its rows or none, where whoever knows the secret can take it up within the term. False when
+-- it is not this holder's any more. Asked again with the same secret it answers the same.
+create or replace function lease_hand_over(
+  p_holder uuid, p_term interval, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[],
+  p_secret uuid)
+returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_keeper uuid := lease_keeper(p_secret);
+  v_now timestamptz;
+  v_alive boolean;
+  v_mine integer;
+begin
+  perform durable();
+  perform from unnest(p_tenants, p_names, p_slots) a(tenant, name, slot)
+  join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+  order by l.tenant, l.name, l.slot for no key update of l;
+  v_now := clock_timestamp();  -- after the locks: what has expired meanwhile is lost
+  v_alive := exists (select from holder h where h.id = p_holder and h.expires_at > v_now);
+  select count(*) into v_mine
+  from unnest(p_tenants, p_names, p_slots, p_tokens) a(tenant, name, slot, token)
+  join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot and l.token = a.token
+  where l.holder_id = v_keeper
+     or l.holder_id = p_holder and not l.revoked and coalesce(l.expires_at > v_now, v_alive);
+  if v_mine <> cardinality(p_tokens) then
+    return false;
+  end if;
+  -- Nobody's heartbeat keeps it from now on: it has a term of its own.
+  update lease l set holder_id = v_keeper, expires_at = v_now + p_term
+  from unnest(p_tenants, p_names, p_slots) a(tenant, name, slot)
+  where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot and l.holder_id = p_holder;
+  return true;
+end
+$$;
+
+-- Gives a lease that was handed over to the holder who knows the secret, once: all its rows, each with a new and greater
+-- token. Null while a guard of the one before is open. Asked again with the same nonce it answers the same.
+create or replace function lease_resume(
+  p_holder uuid, p_epoch integer, p_term interval, p_tenants text[], p_names text[], p_slots integer[],
+  p_tokens bigint[], p_secret uuid, p_nonce uuid)
+returns bigint[]
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_keeper uuid := lease_keeper(p_secret);
+  v_given bigint[];
+  v_locked integer;
+  v_row record;
+begin
+  perform durable();
+  perform holder_check(p_holder, p_epoch);
+  -- Asked before: the answer was lost on its way.
+  select array_agg(l.token order by a.ord) into v_given
+  from unnest(p_tenants, p_names, p_slots) with ordinality a(tenant, name, slot, ord)
+  join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+  where l.holder_id = p_holder and l.nonce = p_nonce;
+  if v_given is not null then
+    return v_given;
+  end if;
+
+  select count(*) into v_locked
+  from (
+    select from unnest(p_tenants, p_names, p_slots, p_tokens) a(tenant, name, slot, token)
+    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot and l.token = a.token
+    where l.holder_id = v_keeper
+    order by l.tenant, l.name, l.slot for update of l skip locked
+  ) l;
+  -- Only now: it can have run out while others had the rows.
+  if cardinality(p_tokens) <> (
+    select count(*)
+    from unnest(p_tenants, p_names, p_slots, p_tokens) a(tenant, name, slot, token)
+    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot and l.token = a.token
+    where l.holder_id = v_keeper and not l.revoked and l.expires_at > clock_timestamp())
+  then
+    raise exception 'the lease % is not there any more to be taken up', p_names[1]
+      using errcode = 'FP001', detail = 'It was taken up before, revoked, or its time had run out.';
+  elsif v_locked < cardinality(p_tokens) then
+    return null;
+  end if;
+  for v_row in
+    select a.ord, l.tenant, l.name, l.slot, l.metadata, l.shared, l.wanted
+    from unnest(p_tenants, p_names, p_slots) with ordinality a(tenant, name, slot, ord)
+    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    order by a.ord
+  loop
+    v_given := v_given || lease_grant(
+      p_holder, p_term, v_row.tenant, v_row.name, v_row.slot, p_nonce, v_row.metadata, v_row.shared, v_row.wanted);
+  end loop;
+  return v_given;
+end
+$$;
+
 -- Stands in the transaction of the write. Passes while nobody has taken, released or revoked the lease since it was
 -- granted with this token; from then on nobody can take it before this transaction ends. Otherwise the transaction
 -- fails and cannot commit.

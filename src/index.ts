@@ -36,6 +36,7 @@ export type { Key } from './core/key.ts';
 export { Fencepost, type FencepostOptions, type Inspect, type SessionOptions } from './fencepost.ts';
 export type { CampaignOptions, Elections, ObserveOptions } from './lease/elections.ts';
 export { type FencedColumn, fencedColumnSql } from './lease/fenced-column.ts';
+export type { HandOverOptions, ResumeOptions } from './lease/hand-over.ts';
 export type { HolderInfo, LeaseInfo } from './lease/inspect-leases.ts';
 export type { Lease, LeaseState, RenewOptions } from './lease/lease.ts';
 export type { LeaseOptions } from './lease/lease-options.ts';

@@ -116,6 +116,13 @@ export abstract class Handle implements AsyncDisposable {
     return this.#error;
   }
 
+  /** It ends as by a release, of which the server knows already. @internal */
+  protected given(): void {
+    this.#releasing ??= Promise.resolve();
+    this.#place.leave();
+    this.ended();
+  }
+
   /** What holds it has ended. @internal */
   lose(reason: LossReason, cause?: unknown): void {
     if (this.#lost !== undefined || this.#releasing !== undefined) return;

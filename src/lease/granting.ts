@@ -1,14 +1,15 @@
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
-import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
+import { DatabaseError, isRetriable, LockLostError } from '../core/errors.ts';
 import { hasState, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
 import type { Commands, Kind } from '../session/commands.ts';
 import type { Notifications } from '../session/notifications.ts';
-import type { Answer, Ask, Held } from '../sql/lease.ts';
+import { type HandOver, handOver, type Resumption } from '../sql/hand-over.ts';
+import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
 import { FixedTerm } from './fixed-term.ts';
-import { type Kinds, kindsOf, type Reply } from './kinds.ts';
+import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
 import { resourceText, topicOf } from './resource.ts';
 
@@ -46,32 +47,59 @@ export class Granting implements LeaseKeeper {
 
   /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
   try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    return this.#context.holders.living(
-      ttl,
-      () => resourceText(ask.resource),
-      (holder) => (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask)),
-    );
+    return this.#try(({ acquire }) => acquire, ask, ask.resource, ttl, renew);
   }
 
-  async #tryLiving(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
-    const { acquire } = this.#kindsOf(holder);
-    const [answer] = await Promise.all([this.#ask(holder, acquire, ask), holder.freshen()]);
+  /** One try to take up what another process has handed over; refused while a guard of that one is open. */
+  resume(call: Resumption, ttl: number, renew: boolean): Promise<Lease | Refusal> {
+    return this.#try((kinds) => kinds.resume, call, call.held[0].resource, ttl, renew);
+  }
+
+  #try<Call>(
+    of: (kinds: Kinds) => Grants<Call>,
+    call: Call,
+    resource: Resource,
+    ttl: number,
+    renew: boolean,
+  ): Promise<Lease | Refusal> {
+    const what = (): string => resourceText(resource);
+    return this.#context.holders.living(ttl, what, async (holder) => {
+      const kinds = this.#kindsOf(holder);
+      const grants = of(kinds);
+      const outcome = await (renew
+        ? this.#tryLiving(holder, grants.living, call)
+        : this.#tryFixed(holder, grants.fixed, kinds, call));
+      if (outcome === undefined) throw new LockLostError(what(), 'expired');
+      return outcome;
+    });
+  }
+
+  /** Undefined when it was granted and lost. */
+  async #tryLiving<Call>(
+    holder: Holder,
+    kind: Kind<Call, Reply>,
+    call: Call,
+  ): Promise<Lease | Refusal | undefined> {
+    const [answer] = await Promise.all([this.#ask(holder, kind, call), holder.freshen()]);
     if ('heldFor' in answer) return answer;
     await holder.freshen();
-    if (holder.live) return this.#lease(holder, answer);
-    throw new LockLostError(resourceText(ask.resource), 'expired');
+    return holder.live ? this.#lease(holder, answer) : undefined;
   }
 
-  async #tryFixed(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
+  async #tryFixed<Call>(
+    holder: Holder,
+    grants: Kind<Call, Reply>,
+    { renewFixed }: Kinds,
+    call: Call,
+  ): Promise<Lease | Refusal | undefined> {
     const { clock, commands } = this.#context;
-    const { acquireFixed, renewFixed } = this.#kindsOf(holder);
     const renew = async (all: readonly Held[], ttl: number): Promise<boolean> => {
       const kind = renewFixed(ttl);
       return (await Promise.all(all.map((one) => commands.submit(kind, one)))).every(Boolean);
     };
     const context = { clock, renew };
     const first = new FixedTerm(context, holder);
-    const held = await this.#ask(holder, acquireFixed, ask);
+    const held = await this.#ask(holder, grants, call);
     if ('heldFor' in held) return held;
     if (first.age < first.ttl / 20) return this.#lease(first, held);
     // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
@@ -79,12 +107,27 @@ export class Granting implements LeaseKeeper {
     const renewed = await context.renew(held, second.ttl).catch((error: unknown) => error);
     if (renewed === true && second.remaining() > 0) return this.#lease(second, held);
     this.giveBack(second, held).catch(() => {});
-    throw typeof renewed === 'boolean' ? new LockLostError(resourceText(ask.resource), 'expired') : renewed;
+    if (typeof renewed === 'boolean') return undefined;
+    throw renewed;
   }
 
   async giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void> {
     const { release } = this.#kindsOf(tenure.holder);
     await Promise.all(held.map((one) => this.#insist(release, one, tenure)));
+  }
+
+  /** Puts it where whoever knows the secret can take it up; false when the server does not know it as held any more. */
+  async handOver(tenure: LeaseTenure, handed: HandOver, term: number): Promise<boolean> {
+    const { clock, commands, schema } = this.#context;
+    for (;;) {
+      try {
+        return (await commands.run(handOver(schema, tenure.holder.id, term, handed)))?.answer === 't';
+      } catch (error) {
+        // The answer was lost: asked again with the same secret the server answers the same.
+        if (!isRetriable(error) || tenure.remaining() <= 0) throw error;
+        await pause(clock, Math.min(tenure.ttl / 20, 500));
+      }
+    }
   }
 
   /** A call has stopped to wait: it must not stand in the way of those behind it. */
@@ -118,7 +161,7 @@ export class Granting implements LeaseKeeper {
         return;
       } catch (error) {
         if (tenure.remaining() <= 0) return;
-        if (!(error instanceof FencepostError) || !error.retriable) throw error;
+        if (!isRetriable(error)) throw error;
         if (pausing > 0) await pause(clock, pausing);
       }
     }
@@ -143,19 +186,19 @@ export class Granting implements LeaseKeeper {
     return lease;
   }
 
-  async #ask(holder: Holder, kind: Kind<Ask, Reply>, ask: Ask): Promise<Answer> {
-    const answer = await this.#untilKnown(holder, kind, ask);
+  async #ask<Call>(holder: Holder, kind: Kind<Call, Reply>, call: Call): Promise<Answer> {
+    const answer = await this.#untilKnown(holder, kind, call);
     if (!('unreplicated' in answer)) return answer;
     // After a failover it may never have been: nobody may believe in it.
     this.giveBack(holder, answer.granted).catch(() => {});
     throw answer.unreplicated;
   }
 
-  async #untilKnown(holder: Holder, kind: Kind<Ask, Reply>, ask: Ask): Promise<Reply> {
+  async #untilKnown<Call>(holder: Holder, kind: Kind<Call, Reply>, call: Call): Promise<Reply> {
     for (;;) {
       const { epoch } = holder;
       try {
-        return await this.#context.commands.submit(kind, ask);
+        return await this.#context.commands.submit(kind, call);
       } catch (error) {
         // The answer was lost, or the call was refused for being older than such a loss. Once the server has let
         // everything older end, the same nonce gets the truth: the token that was granted, or a grant now.

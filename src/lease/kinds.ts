@@ -2,6 +2,7 @@ import { DatabaseError } from '../core/errors.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Kind } from '../session/commands.ts';
 import { UnreplicatedError } from '../session/unreplicated.ts';
+import { type Resumption, readResumed, resume } from '../sql/hand-over.ts';
 import {
   type Answer,
   type Ask,
@@ -13,6 +14,7 @@ import {
   renewLeases,
   withdraw,
 } from '../sql/lease.ts';
+import type { Row, Statement } from '../sql/statement.ts';
 
 /** Calls in one statement: enough to share its cost, few enough that nobody waits long for the others. */
 const limit = 512;
@@ -22,12 +24,19 @@ export type Reply =
   | Answer
   | { readonly granted: readonly [Held, ...Held[]]; readonly unreplicated: DatabaseError };
 
+/** Calls that get a lease. */
+export interface Grants<Call> {
+  /** As long as the holder lives. */
+  readonly living: Kind<Call, Reply>;
+  /** With a fixed term, which is the ttl of the holder. */
+  readonly fixed: Kind<Call, Reply>;
+}
+
 /** The calls of one holder that can travel together. */
 export interface Kinds {
-  /** Of leases that live as long as the holder. */
-  readonly acquire: Kind<Ask, Reply>;
-  /** Of leases with a fixed term, which is the ttl of the holder. */
-  readonly acquireFixed: Kind<Ask, Reply>;
+  readonly acquire: Grants<Ask>;
+  /** What another process has handed over. */
+  readonly resume: Grants<Resumption>;
   /**
    * Of leases with a fixed term, for so many milliseconds. Answers whether the lease was still there, with this token, and
    * unexpired. Those with the term that they were acquired with travel together.
@@ -40,20 +49,27 @@ export interface Kinds {
 }
 
 export function kindsOf(schema: string, holder: Holder): Kinds {
-  const acquire = (term: number | undefined): Kind<Ask, Reply> => ({
-    limit,
-    statement: (asks) => acquireLeases(schema, holder, term, asks),
-    read: ([row], asks) => readAnswers(row, asks),
-    failed(error, asks) {
-      if (error instanceof UnreplicatedError)
-        // Those that were refused were refused: only what was granted was to be replicated.
-        return readAnswers(error.rows[0], asks).map((answer) =>
-          'heldFor' in answer ? answer : { granted: answer, unreplicated: error },
-        );
-      if (error instanceof DatabaseError && error.inDoubt) holder.distrust();
-      return undefined;
-    },
-  });
+  const grants = <Call>(
+    most: number,
+    statement: (calls: readonly Call[], term: number | undefined) => Statement,
+    read: (row: Row | undefined, calls: readonly Call[]) => readonly Answer[],
+  ): Grants<Call> => {
+    const kind = (term: number | undefined): Kind<Call, Reply> => ({
+      limit: most,
+      statement: (calls) => statement(calls, term),
+      read: ([row], calls) => read(row, calls),
+      failed(error, calls) {
+        if (error instanceof UnreplicatedError)
+          // Those that were refused were refused: only what was granted was to be replicated.
+          return read(error.rows[0], calls).map((answer) =>
+            'heldFor' in answer ? answer : { granted: answer, unreplicated: error },
+          );
+        if (error instanceof DatabaseError && error.inDoubt) holder.distrust();
+        return undefined;
+      },
+    });
+    return { living: kind(undefined), fixed: kind(holder.ttl) };
+  };
   const renewFixed = (ttl: number): Kind<Held, boolean> => ({
     limit,
     statement: (held) => renewLeases(schema, holder.id, ttl, held),
@@ -61,8 +77,12 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
   });
   const renewAsBefore = renewFixed(holder.ttl);
   return {
-    acquire: acquire(undefined),
-    acquireFixed: acquire(holder.ttl),
+    acquire: grants(limit, (asks, term) => acquireLeases(schema, holder, term, asks), readAnswers),
+    resume: grants<Resumption>(
+      1,
+      ([call], term) => resume(schema, holder, term, call as Resumption),
+      (row, [call]) => [readResumed(row, call as Resumption) ?? { heldFor: undefined }],
+    ),
     renewFixed: (ttl) => (ttl === holder.ttl ? renewAsBefore : renewFixed(ttl)),
     release: {
       limit,

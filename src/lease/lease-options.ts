@@ -77,16 +77,21 @@ export const shortestTtl = 50;
 const mostSlots = 10_000;
 const mostMetadata = 4_096;
 
+/** What every way to get a lease can be told. */
+export const tenureChecks = (defaultWait: number) => ({
+  ttl: withDefault(duration({ min: shortestTtl }), 30_000),
+  wait: withDefault(duration({ max: Infinity }), defaultWait),
+  signal: optional(signal()),
+  renew: withDefault(boolean(), true),
+});
+
 export function readLeaseOptions(
   given: LeaseOptions | undefined,
   resource: Resource,
   defaultWait: number,
 ): LeaseTerms {
   const { slots, mode, ...options } = validate('options', given, {
-    ttl: withDefault(duration({ min: shortestTtl }), 30_000),
-    wait: withDefault(duration({ max: Infinity }), defaultWait),
-    signal: optional(signal()),
-    renew: withDefault(boolean(), true),
+    ...tenureChecks(defaultWait),
     slots: optional(slotLimits),
     mode: optional(oneOf('exclusive', 'shared')),
     fair: withDefault(boolean(), false),

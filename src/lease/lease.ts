@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import type { Duration } from '../core/duration.ts';
-import { StaleTokenError } from '../core/errors.ts';
+import { LockLostError, StaleTokenError, StateError } from '../core/errors.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
 import { duration, optional, validate } from '../core/options.ts';
 import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '../core/sqlstate.ts';
 import type { LeaseTenure } from '../holder/holder.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
+import type { HandOver } from '../sql/hand-over.ts';
 import { guardLease, type Held } from '../sql/lease.ts';
+import { type HandOverOptions, readWithin, textOfHandOver } from './hand-over.ts';
 import { shortestTtl } from './lease-options.ts';
 import { resourceText } from './resource.ts';
 
@@ -23,6 +26,8 @@ export interface LeaseKeeper {
   readonly schema: string;
   /** Tells the server; ends when the lease is free there, or expired. */
   giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void>;
+  /** False when the server does not know it as held any more. */
+  handOver(tenure: LeaseTenure, handed: HandOver, term: number): Promise<boolean>;
   ended(lease: Lease): void;
 }
 
@@ -38,7 +43,7 @@ export class Lease extends Handle {
   /** Which of its slots this is: with `slots: 5` one of 0 to 4. 0 for an exclusive lease. */
   readonly slot: number;
   /** The rows that it is made of: its own, and with a limit over all tenants the one of that. @internal */
-  readonly held: readonly Held[];
+  readonly held: readonly [Held, ...Held[]];
   readonly #keeper: LeaseKeeper;
   readonly #tenure: LeaseTenure;
 
@@ -99,6 +104,32 @@ export class Lease extends Handle {
     this.assertHeld();
     await this.#tenure.renew(this.held, ttl);
     this.assertHeld();
+  }
+
+  /**
+   * Gives the lease to whoever calls `leases.resume` with the text that this answers, in whatever process: once. Until
+   * then, and for `within` at most, nobody else can get it. On this side the lease is `released` from then on. Its guard
+   * passes until the lease is taken up, which waits for guarded transactions that are still open.
+   *
+   * The downsides: whoever sees the text can take the lease; and if nobody does, it stays taken for the rest of `within`.
+   *
+   * @throws LockLostError when it was lost, StateError when it was released, DatabaseError when the server could not be
+   * asked as long as the lease was held; it may then have been handed over all the same, to nobody.
+   *
+   * @example
+   * const text = await lease.handOver({ within: '1m' }); // for the process that replaces this one
+   */
+  async handOver(options?: HandOverOptions): Promise<string> {
+    const within = readWithin(options);
+    this.assertHeld();
+    const handed = { held: this.held, secret: randomUUID() };
+    if (await this.#keeper.handOver(this.#tenure, handed, within)) {
+      this.given();
+      return textOfHandOver(handed);
+    }
+    this.lose('expired');
+    if (this.state === 'released') throw new StateError(`${this.key} was released`);
+    throw new LockLostError(this.key, this.lossReason ?? 'expired');
   }
 
   /** @internal */

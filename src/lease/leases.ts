@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { within } from '../core/abort.ts';
 import { elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
-import { ArgumentError, LockTimeoutError } from '../core/errors.ts';
+import { ArgumentError, LockTimeoutError, StaleTokenError } from '../core/errors.ts';
 import { type Check, duration, optional, validate, withDefault } from '../core/options.ts';
-import { databaseFailure } from '../core/sqlstate.ts';
+import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
 import { closedError } from '../session/database.ts';
 import { readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
 import { Granting, type LeaseContext, type Refusal } from './granting.ts';
+import { type ResumeOptions, readHandOver, readResumeOptions } from './hand-over.ts';
 import type { Lease } from './lease.ts';
 import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';
 import { Lines } from './lines.ts';
@@ -91,6 +92,37 @@ export class Leases {
   }
 
   /**
+   * Takes up a lease that another process has handed over, with the text that its `handOver` answered. It has a new and
+   * greater token: what the other one still writes is refused. Waits for guarded transactions of the other one to end.
+   *
+   * @throws StaleTokenError when it was taken up before, revoked, or its time has run out; LockTimeoutError, the signal's
+   * reason, DatabaseError and LockLostError as `acquire`; ArgumentError for a text that is none of `handOver`
+   *
+   * @example
+   * await using lease = await fencepost.leases.resume(text, { ttl: '30s' });
+   */
+  async resume(text: string, options?: ResumeOptions): Promise<Lease> {
+    const handed = readHandOver('text', text);
+    const { ttl, wait, signal, renew } = readResumeOptions(options);
+    const call = { ...handed, nonce: randomUUID() };
+    const [{ resource, token }] = handed.held;
+    const attempt = async (): Promise<Lease | Refusal> => {
+      if (this.#closed) throw closedError();
+      return this.#granting.resume(call, ttl, renew);
+    };
+    const context = { ...this.#context, lines: this.#lines };
+    const started = this.#context.clock.now();
+    const resuming = untilGranted(context, { wait, signal }, { topics: [call.nonce], width: 1, attempt });
+    const lease = await this.#tracked(resuming).catch((cause: unknown) => {
+      throw hasState(cause, staleToken)
+        ? new StaleTokenError(resourceText(resource), token, { cause })
+        : cause;
+    });
+    if (lease !== undefined) return lease;
+    throw new LockTimeoutError(resourceText(resource), elapsed(started, this.#context.clock.now()));
+  }
+
+  /**
    * Takes a lease away from whoever holds it, or all that are held of its slots. Their `signal` aborts with reason
    * `revoked`: at once where their process listens because something in it waits, otherwise with its next heartbeat, a
    * third of its `ttl` later at most. After `grace` the lease is free and the guard refuses them; a release in between
@@ -149,7 +181,11 @@ export class Leases {
   }
 
   #acquire(key: LeaseKey, given: LeaseOptions | undefined, defaultWait: number): Promise<Lease | undefined> {
-    const acquiring = this.#untilGranted(key, given, defaultWait);
+    return this.#tracked(this.#untilGranted(key, given, defaultWait));
+  }
+
+  /** `close` waits for it. */
+  #tracked<Outcome>(acquiring: Promise<Outcome>): Promise<Outcome> {
     this.#acquiring.add(acquiring);
     const done = (): boolean => this.#acquiring.delete(acquiring);
     acquiring.then(done, done);

@@ -124,7 +124,8 @@ export function readFound(row: Row | undefined, count: number): boolean[] {
   return found;
 }
 
-function columnsOf(held: readonly Held[]): unknown[] {
+/** The rows as columns: tenants, names, slots, tokens. */
+export function columnsOf(held: readonly Held[]): unknown[] {
   return [
     held.map((one) => one.resource.tenant),
     held.map((one) => one.resource.name),

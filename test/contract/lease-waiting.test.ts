@@ -63,7 +63,7 @@ test('only a wanted lease is told of, and a process listens only while it waits'
   const lease = await one.leases.acquire(key, { ttl });
   const waiting = Promise.all([other.leases.acquire(key, { ttl }), other.leases.acquire('b', { ttl })]);
   await until('waits', wanted);
-  expect(await listening()).toBe(1);
+  await until('listens', async () => (await listening()) === 1);
   await lease.release();
   const both = await waiting;
   for (const each of both) await each.release();
