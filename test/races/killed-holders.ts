@@ -28,7 +28,7 @@ interface Order {
 /** Milliseconds from the release of a session lock by the server to the next holder, at most. */
 const promised = 1_000;
 /** For whatever else the machine does meanwhile. */
-const grace = 2_000;
+const grace = 10_000;
 
 export async function raceWithKills(url: string, { rounds, lanes, ttl }: KilledHolders): Promise<Findings> {
   const random = new Random();
