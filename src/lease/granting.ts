@@ -207,7 +207,7 @@ export class Granting implements LeaseKeeper {
         // A fence of ours that arrived after we had given it up has moved the server on alone.
         if (holder.epoch === epoch) holder.distrust();
         await holder.settled();
-        if (!holder.live) throw error;
+        if (!holder.live) throw hasState(error, holderFenced) ? lostBefore(ask, error) : error;
       }
     }
   }
@@ -221,5 +221,8 @@ export class Granting implements LeaseKeeper {
     return kinds;
   }
 }
+
+const lostBefore = ({ resource }: Ask, cause: unknown): LockLostError =>
+  new LockLostError(resourceText(resource), 'expired', { cause });
 
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;

@@ -195,6 +195,33 @@ test('a fence that the client does not know of does not stop its acquires', asyn
   expect([first.state, second.state]).toEqual(['held', 'held']);
 });
 
+test('a call that was fenced, and whose holder died meanwhile, is lost, and can be made again', {
+  tags: ['F22'],
+}, async () => {
+  await using database = await createDatabase();
+  await using proxy = await startProxy(database.url);
+  await using fencepost = new Fencepost({ connection: proxy.url });
+  await fencepost.leases.acquire('a', { ttl });
+  await database.query('select fencepost.holder_fence(holder_id) from fencepost.leases');
+  let fencing = false;
+  proxy.tap = ({ direction, about }) => {
+    if (direction !== 'request' || !about('holder_fence')) return 'pass';
+    fencing = true;
+    return 'freeze';
+  };
+  const refused = expect(fencepost.leases.acquire('b', { ttl })).rejects.toMatchObject({
+    code: 'LOCK_LOST',
+    retriable: true,
+  });
+  await until('the fence', () => fencing);
+  await database.query('delete from fencepost.holder');
+  proxy.tap = () => 'pass';
+  proxy.thaw();
+  await refused;
+  await using next = await fencepost.leases.acquire('b', { ttl });
+  expect(next.state).toBe('held');
+});
+
 test('a heartbeat that is still under way after a release and a close brings nothing back', {
   tags: ['F24'],
 }, async () => {

@@ -98,7 +98,7 @@ export const knownBugs: readonly KnownBug[] = [
     name: 'IN (... LIMIT)',
     edits: [
       src(
-        'sql/claim',
+        'sql/claim-columns',
         `from fencepost_picked fp_p, fencepost_grant fp_g
       where \${matches(table, 'fp_p')}`,
         `from fencepost_grant fp_g
@@ -106,9 +106,9 @@ export const knownBugs: readonly KnownBug[] = [
         select fp_x.\${identifier(table.key[0] as string)} from \${table.table} fp_x where fp_x.fencepost_holder is null
         limit $3::integer for no key update skip locked)`,
       ),
-      src('sql/claim', 'json_build_array(fp_p.fp_rank,', 'json_build_array(1,'),
+      src('sql/claim-columns', `'fp_p.fp_rank',`, `'1',`),
     ],
-    test: faults('claim-loss', 'claims give no more rows than asked where every join is a nested loop'),
+    test: faults('claim-loss', 'give no more rows than asked where every join is a nested loop'),
   },
   {
     name: 'guard without a row lock',
@@ -241,7 +241,13 @@ export const knownBugs: readonly KnownBug[] = [
   {
     name: 'in-process exclusion by name instead of hash',
     edits: [
-      src('advisory/advisory-locks', 'this.#turns.take(hash,', 'this.#turns.take(textOf(keys) as never,'),
+      src('advisory/advisory-locks', 'this.#turns.enter(hash, ', 'this.#turns.enter(textOf(keys) as never, '),
+      src('advisory/advisory-locks', 'this.#turns.wait(hash, ', 'this.#turns.wait(textOf(keys) as never, '),
+      src(
+        'advisory/advisory-locks',
+        'this.#turns.leave(asked.hashes[turn] as bigint)',
+        'this.#turns.leave(textOf(asked.keys) as never)',
+      ),
     ],
     test: { file: 'test/contract/session-locks.test.ts', name: 'names with one number exclude each other' },
   },

@@ -4,6 +4,7 @@ import { plantAll } from './planted.ts';
 import { runModel } from './run-model.ts';
 import { runScenarios } from './run-scenarios.ts';
 import { replay, runSimulation } from './run-simulation.ts';
+import { runTwins } from './run-twins.ts';
 import { scenarios } from './scenarios.ts';
 
 const help = `npm run lab                        all scenarios, as short as in CI
@@ -12,6 +13,7 @@ npm run lab -- F11 --rounds 100000 as long as you like; --seconds 600 as well
 npm run lab -- F30 --pg 15         on another major version of PostgreSQL, 14 to 18
 npm run lab -- --list              what there is
 npm run lab -- --planted [part]    known bugs, each planted in a copy of the project: caught there, or not
+npm run lab -- twins               the same runs with the guard and without: what it is for
 npm run lab -- model               every state of the protocol; --horizon, --ttl and --grants make it larger
 npm run lab -- simulate            the client in simulated time: --seeds 100000, --from 1, --no-guard for the twin
 npm run lab -- simulate --seed 42  one of them again, with all that happens`;
@@ -59,6 +61,7 @@ async function run(): Promise<number> {
     const [horizon = 3, ttl = 2, grants = 2] = [numberOf('horizon'), numberOf('ttl'), numberOf('grants')];
     return runModel({ horizon, ttl, grants });
   }
+  if (command === 'twins' && rest.length === 0) return runTwins();
   if (command === 'simulate' && rest.length === 0) {
     const seed = numberOf('seed');
     if (seed !== undefined) return replay(seed);

@@ -22,6 +22,9 @@ export interface Grant {
   readonly name: string;
   readonly token: bigint;
   readonly nonce: string;
+  readonly holder: string;
+  /** It has an expiry of its own. */
+  readonly fixed: boolean;
 }
 
 /**
@@ -143,7 +146,7 @@ export class ProtocolServer {
         this.#token += 1n;
         const expires = term === null ? undefined : this.#now() + milliseconds(term);
         Object.assign(lease, { token: this.#token, holder: id, nonce, expires, wanted: false });
-        this.grants.push({ name, token: lease.token, nonce });
+        this.grants.push({ name, token: lease.token, nonce, holder: id, fixed: term !== null });
         granted.push([index + 1, lease.token]);
       } else if (lease.holder === id && lease.nonce === nonce) granted.push([index + 1, lease.token]);
       else {

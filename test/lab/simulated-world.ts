@@ -184,8 +184,8 @@ class SimulatedConnection {
   }
 
   async listen(_: string, heard: Heard): Promise<boolean> {
-    await this.#run({ name: 'listen', text: '', values: [] }, 10_000);
     this.#heard = heard;
+    await this.query({ name: 'listen', text: '', values: [] });
     return true;
   }
 

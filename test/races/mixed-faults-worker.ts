@@ -28,6 +28,8 @@ pool.on('error', () => {});
 const counts = { grants: 0, writes: 0, refusals: 0, stale: 0, failures: 0 };
 const lines: string[] = [];
 let over = false;
+// Without the one that counts nothing is left to do.
+process.on('disconnect', () => process.exit(1));
 process.on('message', () => {
   over = true;
 });
@@ -88,5 +90,6 @@ await Promise.all(Array.from({ length: callers }, call));
 if (lines.length > 0) appendFileSync(file, `${lines.join('\n')}\n`);
 await fencepost.close();
 await pool.end();
+process.removeAllListeners('disconnect');
 tellParent(counts);
 if (process.connected) process.disconnect();

@@ -40,6 +40,7 @@ const workerModule = new URL('./mixed-faults-worker.ts', import.meta.url);
 export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
   const { rounds, seconds, processes, callers, keys, ttl, every } = options;
   const random = new Random();
+  const ended: string[] = [];
   await using server = await startOwnServer({ fsync: false });
   const clock = options.steps === 0 ? undefined : await stepClock(server);
   await server.query(
@@ -52,7 +53,7 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
     const url = worker === 0 ? proxy.url : server.url;
     const guard = options.guard !== 0;
     const file = join(folder, `worker-${worker}`);
-    return startChild(workerModule, {
+    const child = startChild(workerModule, {
       url,
       worker,
       callers,
@@ -61,6 +62,10 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
       guard,
       file,
     } satisfies WorkerArgument);
+    void child.ended.then(({ code }) => {
+      if (code !== 0 && code !== null) ended.push(`a process ended by itself, with ${code}`);
+    });
+    return child;
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
   const counts = { grants: 0, writes: 0, refusals: 0, stale: 0, failures: 0 };
@@ -105,7 +110,7 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
   try {
     for (
       let done = 0;
-      done < rounds && performance.now() - started < seconds * 1_000;
+      done < rounds && ended.length === 0 && performance.now() - started < seconds * 1_000;
       done = await written()
     ) {
       await delay(every);
@@ -114,7 +119,7 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
       faults[fault] += 1;
       await commit[fault]();
     }
-    await stop(children, counts);
+    if (ended.length === 0) await stop(children, counts);
   } finally {
     await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
   }
@@ -141,7 +146,7 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
       'seconds to check': ((performance.now() - checking) / 1_000).toFixed(1),
       seed: random.seed,
     },
-    violations: refutations.map(refutationText),
+    violations: [...ended, ...refutations.map(refutationText)],
   };
 }
 
@@ -188,11 +193,11 @@ await script(
   {
     rounds: 1_000_000,
     seconds: 7_200,
-    processes: 4,
-    callers: 16,
-    keys: 12,
+    processes: 3,
+    callers: 24,
+    keys: 32,
     ttl: 1_000,
-    every: 500,
+    every: 2_000,
     guard: 1,
     steps: 0,
   },

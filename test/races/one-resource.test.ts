@@ -32,7 +32,7 @@ test('that holds while processes are stopped past their ttl, and killed', {
   tags: ['F04'],
 }, async () => {
   await using database = await createDatabase();
-  const race = { rounds: 100_000, processes: 5, faults: 8, ttl: 250, seconds: seconds(5), slots: 1 };
+  const race = { rounds: rounds(100_000), processes: 5, faults: 8, ttl: 250, seconds: seconds(5), slots: 1 };
   const { figures, violations } = await raceForOne(database.url, race);
   tell(figures);
   expect(violations).toEqual([]);
