@@ -1,20 +1,23 @@
 import type { Clock } from '../core/clock.ts';
+import { Entries } from '../core/entries.ts';
 
 /** Who of this process is at one key, and who comes next. */
-interface Line {
+class Line {
   /** One exclusive holder, or any number of shared ones. */
-  present: number;
-  shared: boolean;
+  present = 0;
+  shared = false;
   /** Made when somebody has to wait, which is rare. */
   waiting: Set<Waiter> | undefined;
+
+  get idle(): boolean {
+    return this.present === 0;
+  }
 }
 
 interface Waiter {
   readonly shared: boolean;
   start(): void;
 }
-
-const mostIdle = 10_000;
 
 /**
  * Who of one process may have a key: one exclusive holder or several shared ones, in the order of their calls. The
@@ -23,12 +26,8 @@ const mostIdle = 10_000;
  */
 export class Turns {
   readonly #clock: Clock;
-  /**
-   * Lines where nobody stands stay for a while: entries that come and go make a Map build new tables all the time, whose
-   * old ones keep locks from the garbage collector's quick runs (210,000 against 254,000 pairs a second).
-   */
-  readonly #lines = new Map<bigint, Line>();
-  #idle = 0;
+  readonly #lines = new Entries<bigint, Line>();
+  #busy = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -36,17 +35,13 @@ export class Turns {
 
   /** How many keys somebody has or waits for. */
   get size(): number {
-    return this.#lines.size - this.#idle;
+    return this.#busy;
   }
 
   /** Begins a turn if it can begin at once. Whoever has a turn leaves it once. */
   enter(hash: bigint, shared: boolean): boolean {
-    const line = this.#lines.get(hash);
-    if (line === undefined) {
-      this.#lines.set(hash, { present: 1, shared, waiting: undefined });
-      return true;
-    }
-    if (line.present === 0) this.#idle -= 1;
+    const line = this.#lines.get(hash) ?? this.#lines.add(hash, new Line());
+    if (line.idle) this.#busy += 1;
     // A shared turn does not overtake an exclusive one that waits.
     else if (!shared || !line.shared || line.waiting !== undefined) return false;
     line.present += 1;
@@ -109,13 +104,6 @@ export class Turns {
       waiter.start();
     }
     line.waiting = undefined;
-    if (line.present > 0) return;
-    this.#idle += 1;
-    if (this.#idle > mostIdle) this.#sweep();
-  }
-
-  #sweep(): void {
-    for (const [hash, line] of this.#lines) if (line.present === 0) this.#lines.delete(hash);
-    this.#idle = 0;
+    if (line.idle) this.#busy -= 1;
   }
 }

@@ -121,9 +121,14 @@ export class Holder implements LeaseTenure {
     return this.#beating;
   }
 
-  /** Sees to it that at least nine tenths of the ttl are left, as far as that can be had quickly. */
+  /** At least nine tenths of the ttl are left. */
+  get fresh(): boolean {
+    return elapsed(this.#confirmed, this.#context.clock.now()) < this.ttl / 20;
+  }
+
+  /** Sees to it that it is fresh, as far as that can be had quickly. */
   async freshen(): Promise<void> {
-    if (elapsed(this.#confirmed, this.#context.clock.now()) < this.ttl / 20) return;
+    if (this.fresh) return;
     await within(this.#context.clock, this.ttl / 3, this.renew()).catch(() => {});
   }
 

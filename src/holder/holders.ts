@@ -7,6 +7,8 @@ import { Holder, type HolderContext } from './holder.ts';
 export class Holders {
   readonly #context: HolderContext;
   readonly #opening = new Map<number, Promise<Holder>>();
+  /** Those that were opened last. */
+  readonly #opened = new Map<number, Holder>();
   #closed = false;
 
   constructor(context: HolderContext) {
@@ -25,6 +27,10 @@ export class Holders {
     if (this.#closed) throw closedError();
     const opening = Holder.open(this.#context, ttl);
     this.#opening.set(ttl, opening);
+    opening.then(
+      (holder) => this.#opened.set(ttl, holder),
+      () => {},
+    );
     return opening;
   }
 
@@ -38,7 +44,8 @@ export class Holders {
     work: (holder: Holder) => Promise<Result>,
   ): Promise<Result> {
     for (let dead = 0; ; dead += 1) {
-      const holder = await this.use(ttl);
+      const opened = this.#opened.get(ttl);
+      const holder = opened?.live === true ? opened : await this.use(ttl);
       const use = holder.use();
       try {
         return await work(holder);
@@ -61,6 +68,7 @@ export class Holders {
     this.#closed = true;
     const opening = [...this.#opening.values()];
     this.#opening.clear();
+    this.#opened.clear();
     await Promise.allSettled(opening.map(async (holder) => (await holder).close()));
   }
 }

@@ -21,10 +21,8 @@ export function readWithin(given: HandOverOptions | undefined): number {
   return validate('options', given, { within: withDefault(duration({ min: shortestTtl }), 30_000) }).within;
 }
 
-export function readResumeOptions(
-  given: ResumeOptions | undefined,
-): Validated<ReturnType<typeof tenureChecks>> {
-  return validate('options', given, tenureChecks(Infinity));
+export function readResumeOptions(given: ResumeOptions | undefined): Validated<typeof tenureChecks> {
+  return validate('options', given, tenureChecks);
 }
 
 /** As one word, for an argument, a header or a message. */

@@ -78,25 +78,19 @@ const mostSlots = 10_000;
 const mostMetadata = 4_096;
 
 /** What every way to get a lease can be told. */
-export const tenureChecks = (defaultWait: number) => ({
+export const tenureChecks = {
   ttl: withDefault(duration({ min: shortestTtl }), 30_000),
-  wait: withDefault(duration({ max: Infinity }), defaultWait),
+  wait: optional(duration({ max: Infinity })),
   signal: optional(signal()),
   renew: withDefault(boolean(), true),
-});
+};
 
 export function readLeaseOptions(
   given: LeaseOptions | undefined,
   resource: Resource,
   defaultWait: number,
 ): LeaseTerms {
-  const { slots, mode, ...options } = validate('options', given, {
-    ...tenureChecks(defaultWait),
-    slots: optional(slotLimits),
-    mode: optional(oneOf('exclusive', 'shared')),
-    fair: withDefault(boolean(), false),
-    metadata: optional(json),
-  });
+  const { slots, mode, wait = defaultWait, ...options } = validate('options', given, leaseChecks);
   if (slots !== undefined && mode !== undefined) {
     throw new ArgumentError('options.mode', 'no mode together with slots', mode);
   }
@@ -105,7 +99,7 @@ export function readLeaseOptions(
   }
   const { limit, total } = slots ?? { limit: 1, total: undefined };
   const shared = mode === 'shared';
-  return { ...options, slots: limit, total, shared, width: shared ? 'readers' : limit };
+  return { ...options, wait, slots: limit, total, shared, width: shared ? 'readers' : limit };
 }
 
 const slotLimits: Check<{ limit: number; total: number | undefined }> = (argument, value) => {
@@ -133,3 +127,11 @@ function serialized(argument: string, value: object): string {
     throw new ArgumentError(argument, 'an object that can be written as JSON', value);
   }
 }
+
+const leaseChecks = {
+  ...tenureChecks,
+  slots: optional(slotLimits),
+  mode: optional(oneOf('exclusive', 'shared')),
+  fair: withDefault(boolean(), false),
+  metadata: optional(json),
+};

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Place } from '../core/chain.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockLostError, StaleTokenError, StateError } from '../core/errors.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
@@ -44,6 +45,8 @@ export class Lease extends Handle {
   readonly slot: number;
   /** The rows that it is made of: its own, and with a limit over all tenants the one of that. @internal */
   readonly held: readonly [Held, ...Held[]];
+  /** Among what its process holds. @internal */
+  place: Place | undefined;
   readonly #keeper: LeaseKeeper;
   readonly #tenure: LeaseTenure;
 

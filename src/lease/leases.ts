@@ -11,10 +11,9 @@ import { Granting, type LeaseContext, type Refusal } from './granting.ts';
 import { type ResumeOptions, readHandOver, readResumeOptions } from './hand-over.ts';
 import type { Lease } from './lease.ts';
 import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';
-import { Lines } from './lines.ts';
 import { type LeaseKey, resourceOf, resourceText, topicOf } from './resource.ts';
 import { type SweepOptions, sweep } from './sweeping.ts';
-import { untilGranted } from './waiting.ts';
+import { Waiting } from './waiting.ts';
 
 /** How a lease is revoked. */
 export interface RevokeOptions {
@@ -31,15 +30,14 @@ const closeLimit = 5_000;
 export class Leases {
   readonly #context: LeaseContext;
   readonly #granting: Granting;
-  readonly #lines: Lines;
-  readonly #acquiring = new Set<Promise<unknown>>();
+  readonly #waiting: Waiting;
   #closed = false;
 
   /** @internal */
   constructor(context: LeaseContext) {
     this.#context = context;
     this.#granting = new Granting(context);
-    this.#lines = new Lines(context.notifications);
+    this.#waiting = new Waiting(context.clock, context.notifications);
   }
 
   /**
@@ -54,7 +52,7 @@ export class Leases {
    */
   async acquire(key: LeaseKey, options?: LeaseOptions): Promise<Lease> {
     const started = this.#context.clock.now();
-    const lease = await this.#acquire(key, options, Infinity);
+    const lease = await this.#untilGranted(key, options, Infinity);
     if (lease !== undefined) return lease;
     throw new LockTimeoutError(
       resourceText(resourceOf('key', key)),
@@ -64,7 +62,7 @@ export class Leases {
 
   /** As `acquire`, but answers `null` when the lease is not free, at once or within `wait`. */
   async tryAcquire(key: LeaseKey, options?: LeaseOptions): Promise<Lease | null> {
-    return (await this.#acquire(key, options, 0)) ?? null;
+    return (await this.#untilGranted(key, options, 0)) ?? null;
   }
 
   /**
@@ -103,23 +101,19 @@ export class Leases {
    */
   async resume(text: string, options?: ResumeOptions): Promise<Lease> {
     const handed = readHandOver('text', text);
-    const { ttl, wait, signal, renew } = readResumeOptions(options);
+    const { ttl, wait = Infinity, signal, renew } = readResumeOptions(options);
+    const { clock } = this.#context;
     const call = { ...handed, nonce: randomUUID() };
+    const started = clock.now();
     const [{ resource, token }] = handed.held;
-    const attempt = async (): Promise<Lease | Refusal> => {
-      if (this.#closed) throw closedError();
-      return this.#granting.resume(call, ttl, renew);
-    };
-    const context = { ...this.#context, lines: this.#lines };
-    const started = this.#context.clock.now();
-    const resuming = untilGranted(context, { wait, signal }, { topics: [call.nonce], width: 1, attempt });
-    const lease = await this.#tracked(resuming).catch((cause: unknown) => {
-      throw hasState(cause, staleToken)
-        ? new StaleTokenError(resourceText(resource), token, { cause })
-        : cause;
+    const attempt = (): Promise<Lease | Refusal> => this.#granting.resume(call, ttl, renew);
+    const wanted = { name: call.nonce, topics: () => [], width: 1, attempt };
+    const lease = await this.#waiting.until({ wait, signal }, wanted).catch((cause: unknown) => {
+      if (!hasState(cause, staleToken)) throw cause;
+      throw new StaleTokenError(resourceText(resource), token, { cause });
     });
     if (lease !== undefined) return lease;
-    throw new LockTimeoutError(resourceText(resource), elapsed(started, this.#context.clock.now()));
+    throw new LockTimeoutError(resourceText(resource), elapsed(started, clock.now()));
   }
 
   /**
@@ -174,25 +168,12 @@ export class Leases {
   /** @internal */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#lines.wakeAll();
-    await Promise.allSettled(this.#acquiring);
+    await this.#waiting.close();
     // Without the server they expire by themselves, as nothing renews them any more.
     await within(this.#context.clock, closeLimit, this.#granting.releaseAll());
   }
 
-  #acquire(key: LeaseKey, given: LeaseOptions | undefined, defaultWait: number): Promise<Lease | undefined> {
-    return this.#tracked(this.#untilGranted(key, given, defaultWait));
-  }
-
-  /** `close` waits for it. */
-  #tracked<Outcome>(acquiring: Promise<Outcome>): Promise<Outcome> {
-    this.#acquiring.add(acquiring);
-    const done = (): boolean => this.#acquiring.delete(acquiring);
-    acquiring.then(done, done);
-    return acquiring;
-  }
-
-  async #untilGranted(
+  #untilGranted(
     key: LeaseKey,
     given: LeaseOptions | undefined,
     defaultWait: number,
@@ -200,24 +181,16 @@ export class Leases {
     const resource = resourceOf('key', key);
     const { ttl, wait, signal, renew, width, ...wanted } = readLeaseOptions(given, resource, defaultWait);
     const ask = { ...wanted, resource, nonce: randomUUID() };
-    const topics = [topicOf(resource)] as [string, ...string[]];
-    if (ask.total !== undefined) topics.push(topicOf(totalOf(resource)));
-    let refused = false;
-    const attempt = async (waits: boolean): Promise<Lease | Refusal> => {
-      if (this.#closed) throw closedError();
-      const outcome = await this.#granting.try({ ...ask, waits }, ttl, renew);
-      refused ||= waits && 'heldFor' in outcome;
-      return outcome;
-    };
-    let lease: Lease | undefined;
-    try {
-      const context = { ...this.#context, lines: this.#lines };
-      lease = await untilGranted(context, { wait, signal }, { topics, width, attempt });
-      return lease;
-    } finally {
-      if (lease === undefined && refused)
-        this.#granting.withdraw({ ...ask, waits: false }, ttl).catch(() => {});
-    }
+    return this.#waiting.until(
+      { wait, signal },
+      {
+        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew),
+        name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
+        topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
+        width,
+        inVain: () => void this.#granting.withdraw({ ...ask, waits: false }, ttl).catch(() => {}),
+      },
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 import { Bell } from '../core/bell.ts';
+import { Entries } from '../core/entries.ts';
 import type { Notifications } from '../session/notifications.ts';
 
 /** Who may try at the same time: one, so many, or all readers up to the first writer. */
@@ -9,6 +10,8 @@ export interface Place {
   /** Rings when it is its turn to try, and whenever it is worth to try again. */
   readonly bell: Bell;
   readonly mayTry: boolean;
+  /** From now on the line hears what messages and releases of this process tell of what it waits for. */
+  hear(): void;
   /** `granted`: to this process, so that the next has to wait for its release, of which the line will hear. */
   leave(granted: boolean): void;
 }
@@ -20,9 +23,14 @@ interface Standing {
 }
 
 /** The calls of this process that want one resource, in the order in which they came. */
-interface Line {
-  readonly places: Standing[];
-  stop(): void;
+class Line {
+  readonly places: Standing[] = [];
+  /** How it stops to hear, once it does. */
+  stops: (() => void)[] | undefined;
+
+  get idle(): boolean {
+    return this.places.length === 0;
+  }
 }
 
 /**
@@ -31,30 +39,35 @@ interface Line {
  */
 export class Lines {
   readonly #notifications: Notifications;
-  readonly #lines = new Map<string, Line>();
+  readonly #lines = new Entries<string, Line>();
 
   constructor(notifications: Notifications) {
     this.#notifications = notifications;
   }
 
-  /** `topics`: by what messages name the resource, and whatever else may be in its way. */
-  enter(topics: readonly [string, ...string[]], width: Width): Place {
-    const name = topics.join();
-    const line = this.#lines.get(name) ?? this.#begin(name, topics);
+  /** `topics`: by what messages name what is wanted, and whatever else may be in its way. */
+  enter(name: string, topics: () => readonly string[], width: Width): Place {
+    const line = this.#lines.get(name) ?? this.#lines.add(name, new Line());
     const { places } = line;
     const standing: Standing = { width, bell: new Bell(), mayTry: false };
     places.push(standing);
     advance(places, true);
+    const hear = (): void => {
+      line.stops ??= topics().map((topic) => this.#notifications.wait(topic, () => wake(places)));
+    };
+    // Who stands behind another one is woken by the release of what that one gets.
+    if (places.length > 1) hear();
     return {
       bell: standing.bell,
       get mayTry() {
         return standing.mayTry;
       },
+      hear,
       leave: (granted) => {
         places.splice(places.indexOf(standing), 1);
         if (places.length > 0) return advance(places, !granted || width !== 1);
-        line.stop();
-        this.#lines.delete(name);
+        for (const stop of line.stops ?? []) stop();
+        line.stops = undefined;
       },
     };
   }
@@ -63,22 +76,11 @@ export class Lines {
   wakeAll(): void {
     for (const { places } of this.#lines.values()) for (const { bell } of places) bell.ring();
   }
+}
 
-  #begin(name: string, topics: readonly string[]): Line {
-    const places: Standing[] = [];
-    const wake = (): void => {
-      for (const place of places) if (place.mayTry) place.bell.ring();
-    };
-    const stops = topics.map((topic) => this.#notifications.wait(topic, wake));
-    const line = {
-      places,
-      stop: () => {
-        for (const stop of stops) stop();
-      },
-    };
-    this.#lines.set(name, line);
-    return line;
-  }
+/** Those at the front are to look again. */
+function wake(places: readonly Standing[]): void {
+  for (const { mayTry, bell } of places) if (mayTry) bell.ring();
 }
 
 /** Lets those at the front try who may. */

@@ -1,9 +1,10 @@
 import { within } from '../core/abort.ts';
 import { type Clock, elapsed } from '../core/clock.ts';
+import { closedError } from '../session/database.ts';
 import type { Notifications } from '../session/notifications.ts';
 import type { Refusal } from './granting.ts';
 import type { Lease } from './lease.ts';
-import type { Lines, Width } from './lines.ts';
+import { Lines, type Width } from './lines.ts';
 
 /** How long a call waits for a lease, and what may end it early. */
 export interface Patience {
@@ -12,20 +13,17 @@ export interface Patience {
   readonly signal: AbortSignal | undefined;
 }
 
-/** What waiting needs of its surroundings. */
-export interface WaitingContext {
-  readonly clock: Clock;
-  readonly notifications: Notifications;
-  readonly lines: Lines;
-}
-
 /** What is waited for. */
 export interface Wanted {
+  /** By which the calls of this process stand in one line. */
+  readonly name: string;
   /** By what messages and releases of this process name it. */
-  readonly topics: readonly [string, ...string[]];
+  topics(): readonly string[];
   readonly width: Width;
   /** One try. `waits`: who releases it is to tell. */
   attempt(waits: boolean): Promise<Lease | Refusal>;
+  /** It ends without the lease after it was refused as one that waits. */
+  inVain?(): void;
 }
 
 /** How long a rejection waits for the try under way, so that in the end nothing is held that nobody knows of. */
@@ -35,38 +33,85 @@ const longestPoll = 250;
 /** How often a waiter looks again that should be told, in milliseconds: a message can get lost. */
 const floor = 5_000;
 
-/**
- * Tries until the lease is granted; undefined when `wait` has run out. When the signal aborts, it rejects with the
- * signal's reason, after the try under way has been settled and what it may have got given back. Without an answer
- * within a quarter of a second it rejects all the same, and gives back what still arrives.
- */
-export async function untilGranted(
-  { clock, notifications, lines }: WaitingContext,
-  { wait, signal }: Patience,
-  { topics, width, attempt }: Wanted,
-): Promise<Lease | undefined> {
-  signal?.throwIfAborted();
-  const started = clock.now();
-  const left = (): number => (wait === Infinity ? Infinity : wait - elapsed(started, clock.now()));
-  if (wait === 0) return leaseOf(await settle(clock, attempt(false), Infinity, signal));
-  const place = lines.enter(topics, width);
-  let lease: Lease | undefined;
-  try {
-    for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
-      while (!place.mayTry && left() > 0) await place.bell.heard(clock, left(), signal);
-      if (!place.mayTry) return undefined;
-      place.bell.reset();
-      const { listening } = notifications;
-      const outcome = await settle(clock, attempt(true), left(), signal);
-      lease = leaseOf(outcome);
-      if (lease !== undefined || outcome === undefined || left() <= 0) return lease;
-      // Only what is asked after the beginning of listening cannot miss a message.
-      if (!listening && (await within(clock, longestPoll, notifications.listen()))) continue;
-      const { heldFor = 0 } = outcome as Refusal;
-      await place.bell.heard(clock, Math.max(1, Math.min(pauseOf(heldFor, listening, poll), left())), signal);
+/** The calls of this process that get leases, each in its line as long as it has to wait. */
+export class Waiting {
+  readonly #clock: Clock;
+  readonly #notifications: Notifications;
+  readonly #lines: Lines;
+  #calls = 0;
+  #lastEnded = (): void => {};
+  #closed = false;
+
+  constructor(clock: Clock, notifications: Notifications) {
+    this.#clock = clock;
+    this.#notifications = notifications;
+    this.#lines = new Lines(notifications);
+  }
+
+  /**
+   * Tries until the lease is granted; undefined when `wait` has run out. When the signal aborts, it rejects with the
+   * signal's reason, after the try under way has been settled and what it may have got given back. Without an answer
+   * within a quarter of a second it rejects all the same, and gives back what still arrives.
+   */
+  async until(patience: Patience, wanted: Wanted): Promise<Lease | undefined> {
+    patience.signal?.throwIfAborted();
+    this.#calls += 1;
+    try {
+      if (patience.wait > 0) return await this.#inLine(patience, wanted);
+      return leaseOf(await settle(this.#clock, this.#try(wanted, false), Infinity, patience.signal));
+    } finally {
+      this.#calls -= 1;
+      if (this.#calls === 0) this.#lastEnded();
     }
-  } finally {
-    place.leave(lease !== undefined);
+  }
+
+  /** Nothing is tried any more; ends when the calls under way have ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#lines.wakeAll();
+    await new Promise<void>((resolve) => {
+      this.#lastEnded = resolve;
+      if (this.#calls === 0) resolve();
+    });
+  }
+
+  async #inLine({ wait, signal }: Patience, wanted: Wanted): Promise<Lease | undefined> {
+    const clock = this.#clock;
+    const notifications = this.#notifications;
+    const started = clock.now();
+    const left = (): number => (wait === Infinity ? Infinity : wait - elapsed(started, clock.now()));
+    const place = this.#lines.enter(wanted.name, wanted.topics, wanted.width);
+    let lease: Lease | undefined;
+    let refused = false;
+    try {
+      for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
+        while (!place.mayTry && left() > 0) await place.bell.heard(clock, left(), signal);
+        if (!place.mayTry) return undefined;
+        place.bell.reset();
+        const { listening } = notifications;
+        // Whoever finds it free needs no messages, and as long as nobody waits there are none.
+        if (listening) place.hear();
+        const outcome = await settle(clock, this.#try(wanted, true), left(), signal);
+        lease = leaseOf(outcome);
+        if (lease !== undefined) return lease;
+        refused ||= outcome !== undefined;
+        if (outcome === undefined || left() <= 0) return undefined;
+        // Only what is asked after the beginning of listening cannot miss a message.
+        place.hear();
+        if (!listening && (await within(clock, longestPoll, notifications.listen()))) continue;
+        const { heldFor = 0 } = outcome as Refusal;
+        const pause = Math.max(1, Math.min(pauseOf(heldFor, listening, poll), left()));
+        await place.bell.heard(clock, pause, signal);
+      }
+    } finally {
+      place.leave(lease !== undefined);
+      if (lease === undefined && refused) wanted.inVain?.();
+    }
+  }
+
+  #try(wanted: Wanted, waits: boolean): Promise<Lease | Refusal> {
+    if (this.#closed) throw closedError();
+    return wanted.attempt(waits);
   }
 }
 
@@ -84,6 +129,7 @@ function pauseOf(heldFor: number, listening: boolean, poll: number): number {
 function leaseOf(outcome: Lease | Refusal | undefined): Lease | undefined {
   return outcome !== undefined && 'release' in outcome ? outcome : undefined;
 }
+
 /** The outcome of a try; undefined when it did not come in time. What comes later is given back. */
 async function settle(
   clock: Clock,
@@ -91,6 +137,7 @@ async function settle(
   patience: number,
   signal: AbortSignal | undefined,
 ): Promise<Lease | Refusal | undefined> {
+  if (patience === Infinity && signal === undefined) return attempt;
   const interrupted = Promise.withResolvers<undefined>();
   const interrupt = (): void => interrupted.resolve(undefined);
   const cancel = patience === Infinity ? (): void => {} : clock.after(Math.max(1, patience), interrupt);

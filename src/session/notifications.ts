@@ -31,6 +31,11 @@ export class Notifications {
     return this.#connection !== undefined && !this.#connection.lost;
   }
 
+  /** Somebody waits. */
+  get awaited(): boolean {
+    return this.#waiting > 0;
+  }
+
   /** Sees to it that messages arrive; false where that cannot be had now. Never rejects. */
   listen(): Promise<boolean> {
     if (this.listening) return Promise.resolve(true);

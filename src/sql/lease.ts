@@ -4,9 +4,11 @@ import {
   interval,
   literal,
   numbersOf,
+  plainArray,
   type Row,
   rowOf,
   type Statement,
+  textArray,
 } from './statement.ts';
 
 /** What a lease is of: two texts, compared byte by byte. */
@@ -69,10 +71,10 @@ export function acquireLeases(
     claimant.id,
     claimant.epoch,
     term === undefined ? null : interval(term),
-    asks.map((ask) => ask.resource.tenant),
-    asks.map((ask) => ask.resource.name),
-    asks.map((ask) => ask.nonce),
-    asks.some((ask) => ask.waits) ? asks.map((ask) => ask.waits) : null,
+    textArray(asks.map((ask) => ask.resource.tenant)),
+    textArray(asks.map((ask) => ask.resource.name)),
+    plainArray(asks.map((ask) => ask.nonce)),
+    asks.some((ask) => ask.waits) ? plainArray(asks.map((ask) => ask.waits)) : null,
     asks.some((ask) => ask.metadata !== undefined) ? asks.map((ask) => ask.metadata ?? null) : null,
     special ? asks.map((ask) => ask.slots) : null,
     special ? asks.map((ask) => ask.total ?? null) : null,
@@ -127,10 +129,10 @@ export function readFound(row: Row | undefined, count: number): boolean[] {
 /** The rows as columns: tenants, names, slots, tokens. */
 export function columnsOf(held: readonly Held[]): unknown[] {
   return [
-    held.map((one) => one.resource.tenant),
-    held.map((one) => one.resource.name),
-    held.map((one) => one.slot),
-    held.map((one) => String(one.token)),
+    textArray(held.map((one) => one.resource.tenant)),
+    textArray(held.map((one) => one.resource.name)),
+    plainArray(held.map((one) => one.slot)),
+    plainArray(held.map((one) => one.token)),
   ];
 }
 

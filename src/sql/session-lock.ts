@@ -1,4 +1,4 @@
-import { callOf, type Row, type Statement } from './statement.ts';
+import { callOf, plainArray, type Row, type Statement } from './statement.ts';
 
 /** Keys that are locked together, in one mode. Each key once. */
 export interface LockSet {
@@ -40,8 +40,8 @@ function overKeys(
       from unnest($1::bigint[], $2::boolean[]) a(key, shared)
       where pg_backend_pid() = $3)::text as answer, pg_backend_pid() as pid`,
     values: [
-      `{${sets.map((set) => set.hashes.join()).join()}}`,
-      `{${sets.map((set) => set.hashes.map(() => set.shared).join()).join()}}`,
+      plainArray(sets.map((set) => set.hashes.join())),
+      plainArray(sets.map((set) => set.hashes.map(() => set.shared).join())),
       pid,
     ],
   };

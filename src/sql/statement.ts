@@ -31,6 +31,16 @@ export function literal(text: string): string {
     : `convert_from(decode('${Buffer.from(text).toString('hex')}', 'hex'), 'UTF8')`;
 }
 
+/** An array as Postgres reads it, of texts that mean nothing in it: numbers, uuids, booleans. */
+export function plainArray(values: readonly (string | number | bigint | boolean)[]): string {
+  return `{${values.join()}}`;
+}
+
+/** An array of any texts as Postgres reads it. */
+export function textArray(values: readonly string[]): string {
+  return `{${values.map((text) => `"${/["\\]/.test(text) ? text.replace(/["\\]/g, '\\$&') : text}"`).join()}}`;
+}
+
 /** The elements of a one-dimensional array of numbers as Postgres writes it: `{1,2}`. */
 export function numbersOf(array: string | null | undefined): string[] {
   return array == null || array === '{}' ? [] : array.slice(1, -1).split(',');

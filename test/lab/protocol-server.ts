@@ -1,3 +1,4 @@
+import pg from 'pg';
 import type { Row, Statement } from '../../src/sql/statement.ts';
 
 /** What the server answers a statement with, or the SQLSTATE that it fails with. */
@@ -74,7 +75,7 @@ export class ProtocolServer {
     };
     const run = functions[name];
     if (run === undefined) throw new Error(`the model of the server has no ${name}`);
-    return run(...(values as never[]));
+    return run(...(values.map(plain) as never[]));
   }
 
   /** A transaction that writes under a lease; `guard: false`: without looking whether it is still the holder's. */
@@ -196,3 +197,11 @@ const answer = (value: string | null): Reply => ({ rows: [{ answer: value }] });
 
 /** Of an interval as our statements write it. */
 const milliseconds = (interval: string): number => Number(interval.split(' ')[0]);
+
+const texts = pg.types.getTypeParser<string>(1009 as number) as (array: string) => string[];
+
+/** A value as it was before it was written as an array for Postgres. */
+function plain(value: unknown): unknown {
+  if (typeof value !== 'string' || !value.startsWith('{')) return value;
+  return texts(value).map((text) => (text === 'true' ? true : text === 'false' ? false : text));
+}
