@@ -1,4 +1,5 @@
 import { pause } from '../core/abort.ts';
+import { Chain } from '../core/chain.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, isRetriable, LockLostError } from '../core/errors.ts';
 import { hasState, holderFenced } from '../core/sqlstate.ts';
@@ -30,13 +31,18 @@ export interface Refusal {
   readonly heldFor: number | undefined;
 }
 
+/** A call that wants a lease. */
+interface Wanting {
+  readonly resource: Resource;
+}
+
 /** One try to get a lease, the way back, and what happens when an answer is lost. */
 export class Granting implements LeaseKeeper {
   readonly schema: string;
   readonly #context: LeaseContext;
   readonly #kinds = new WeakMap<Holder, Kinds>();
   /** What this process holds and has not given back. */
-  readonly #leases = new Set<Lease>();
+  readonly #leases = new Chain<Lease>();
   /** Tokens that were taken away before this process knew that it had them. */
   readonly #revoked = new Set<bigint>();
 
@@ -47,51 +53,49 @@ export class Granting implements LeaseKeeper {
 
   /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
   try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    return this.#try(({ acquire }) => acquire, ask, ask.resource, ttl, renew);
+    return this.#try(({ acquire }) => acquire, ask, ttl, renew);
   }
 
   /** One try to take up what another process has handed over; refused while a guard of that one is open. */
   resume(call: Resumption, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    return this.#try((kinds) => kinds.resume, call, call.held[0].resource, ttl, renew);
+    return this.#try((kinds) => kinds.resume, call, ttl, renew);
   }
 
-  #try<Call>(
+  #try<Call extends Wanting>(
     of: (kinds: Kinds) => Grants<Call>,
     call: Call,
-    resource: Resource,
     ttl: number,
     renew: boolean,
   ): Promise<Lease | Refusal> {
-    const what = (): string => resourceText(resource);
-    return this.#context.holders.living(ttl, what, async (holder) => {
+    const what = (): string => resourceText(call.resource);
+    return this.#context.holders.living(ttl, what, (holder) => {
       const kinds = this.#kindsOf(holder);
       const grants = of(kinds);
-      const outcome = await (renew
+      return renew
         ? this.#tryLiving(holder, grants.living, call)
-        : this.#tryFixed(holder, grants.fixed, kinds, call));
-      if (outcome === undefined) throw new LockLostError(what(), 'expired');
-      return outcome;
+        : this.#tryFixed(holder, grants.fixed, kinds, call);
     });
   }
 
-  /** Undefined when it was granted and lost. */
-  async #tryLiving<Call>(
+  async #tryLiving<Call extends Wanting>(
     holder: Holder,
     kind: Kind<Call, Reply>,
     call: Call,
-  ): Promise<Lease | Refusal | undefined> {
-    const [answer] = await Promise.all([this.#ask(holder, kind, call), holder.freshen()]);
+  ): Promise<Lease | Refusal> {
+    const asking = this.#ask(holder, kind, call);
+    const answer = holder.fresh ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
     if ('heldFor' in answer) return answer;
-    await holder.freshen();
-    return holder.live ? this.#lease(holder, answer) : undefined;
+    if (!holder.fresh) await holder.freshen();
+    if (holder.live) return this.#lease(holder, answer);
+    throw lostMeanwhile(call);
   }
 
-  async #tryFixed<Call>(
+  async #tryFixed<Call extends Wanting>(
     holder: Holder,
     grants: Kind<Call, Reply>,
     { renewFixed }: Kinds,
     call: Call,
-  ): Promise<Lease | Refusal | undefined> {
+  ): Promise<Lease | Refusal> {
     const { clock, commands } = this.#context;
     const renew = async (all: readonly Held[], ttl: number): Promise<boolean> => {
       const kind = renewFixed(ttl);
@@ -107,13 +111,13 @@ export class Granting implements LeaseKeeper {
     const renewed = await context.renew(held, second.ttl).catch((error: unknown) => error);
     if (renewed === true && second.remaining() > 0) return this.#lease(second, held);
     this.giveBack(second, held).catch(() => {});
-    if (typeof renewed === 'boolean') return undefined;
-    throw renewed;
+    throw typeof renewed === 'boolean' ? lostMeanwhile(call) : renewed;
   }
 
   async giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void> {
     const { release } = this.#kindsOf(tenure.holder);
-    await Promise.all(held.map((one) => this.#insist(release, one, tenure)));
+    const [first, ...rest] = held.map((one) => this.#insist(release, one, tenure));
+    await (rest.length === 0 ? first : Promise.all([first, ...rest]));
   }
 
   /** Puts it where whoever knows the secret can take it up; false when the server does not know it as held any more. */
@@ -137,14 +141,16 @@ export class Granting implements LeaseKeeper {
   }
 
   ended(lease: Lease): void {
-    this.#leases.delete(lease);
-    for (const { resource } of lease.held) this.#context.notifications.tell(topicOf(resource));
+    lease.place?.leave();
+    const { notifications } = this.#context;
+    if (!notifications.awaited) return;
+    for (const { resource } of lease.held) notifications.tell(topicOf(resource));
   }
 
   /** An operator has taken leases away. */
   revoked(tokens: ReadonlySet<bigint>): void {
     for (const token of tokens) this.#revoked.add(token);
-    for (const lease of this.#leases) this.#checkRevoked(lease);
+    for (const lease of this.#leases.list()) this.#checkRevoked(lease);
   }
 
   #checkRevoked(lease: Lease): void {
@@ -170,7 +176,7 @@ export class Granting implements LeaseKeeper {
   /** In portions, so that the process can do something else in between. */
   async releaseAll(): Promise<void> {
     let releasing: Promise<void>[] = [];
-    for (const lease of this.#leases) {
+    for (const lease of this.#leases.list()) {
       releasing.push(lease.release());
       if (releasing.length < portion) continue;
       await Promise.all(releasing);
@@ -181,24 +187,17 @@ export class Granting implements LeaseKeeper {
 
   #lease(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Lease {
     const lease = new Lease(this, tenure, held);
-    this.#leases.add(lease);
+    lease.place = this.#leases.add(lease);
     if (this.#revoked.size > 0) this.#checkRevoked(lease);
     return lease;
   }
 
-  async #ask<Call>(holder: Holder, kind: Kind<Call, Reply>, call: Call): Promise<Answer> {
-    const answer = await this.#untilKnown(holder, kind, call);
-    if (!('unreplicated' in answer)) return answer;
-    // After a failover it may never have been: nobody may believe in it.
-    this.giveBack(holder, answer.granted).catch(() => {});
-    throw answer.unreplicated;
-  }
-
-  async #untilKnown<Call>(holder: Holder, kind: Kind<Call, Reply>, call: Call): Promise<Reply> {
+  async #ask<Call extends Wanting>(holder: Holder, kind: Kind<Call, Reply>, call: Call): Promise<Answer> {
     for (;;) {
       const { epoch } = holder;
+      let answer: Reply;
       try {
-        return await this.#context.commands.submit(kind, call);
+        answer = await this.#context.commands.submit(kind, call);
       } catch (error) {
         // The answer was lost, or the call was refused for being older than such a loss. Once the server has let
         // everything older end, the same nonce gets the truth: the token that was granted, or a grant now.
@@ -207,8 +206,13 @@ export class Granting implements LeaseKeeper {
         // A fence of ours that arrived after we had given it up has moved the server on alone.
         if (holder.epoch === epoch) holder.distrust();
         await holder.settled();
-        if (!holder.live) throw hasState(error, holderFenced) ? lostBefore(ask, error) : error;
+        if (!holder.live) throw hasState(error, holderFenced) ? lostMeanwhile(call, error) : error;
+        continue;
       }
+      if (!('unreplicated' in answer)) return answer;
+      // After a failover it may never have been: nobody may believe in it.
+      this.giveBack(holder, answer.granted).catch(() => {});
+      throw answer.unreplicated;
     }
   }
 
@@ -222,7 +226,7 @@ export class Granting implements LeaseKeeper {
   }
 }
 
-const lostBefore = ({ resource }: Ask, cause: unknown): LockLostError =>
-  new LockLostError(resourceText(resource), 'expired', { cause });
-
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
+
+const lostMeanwhile = ({ resource }: Wanting, cause?: unknown): LockLostError =>
+  new LockLostError(resourceText(resource), 'expired', { cause });

@@ -103,9 +103,9 @@ export class Leases {
     const handed = readHandOver('text', text);
     const { ttl, wait = Infinity, signal, renew } = readResumeOptions(options);
     const { clock } = this.#context;
-    const call = { ...handed, nonce: randomUUID() };
-    const started = clock.now();
     const [{ resource, token }] = handed.held;
+    const call = { ...handed, resource, nonce: randomUUID() };
+    const started = clock.now();
     const attempt = (): Promise<Lease | Refusal> => this.#granting.resume(call, ttl, renew);
     const wanted = { name: call.nonce, topics: () => [], width: 1, attempt };
     const lease = await this.#waiting.until({ wait, signal }, wanted).catch((cause: unknown) => {

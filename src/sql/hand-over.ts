@@ -1,4 +1,4 @@
-import { type Claimant, columnsOf, type Held } from './lease.ts';
+import { type Claimant, columnsOf, type Held, type Resource } from './lease.ts';
 import { callOf, interval, numbersOf, type Row, type Statement } from './statement.ts';
 
 /** A lease on its way from one process to another. */
@@ -10,6 +10,8 @@ export interface HandOver {
 
 /** A call that takes it up; the nonce is the same for every time it is sent. */
 export interface Resumption extends HandOver {
+  /** That of its first row. */
+  readonly resource: Resource;
   readonly nonce: string;
 }
 

@@ -198,7 +198,8 @@ const answer = (value: string | null): Reply => ({ rows: [{ answer: value }] });
 /** Of an interval as our statements write it. */
 const milliseconds = (interval: string): number => Number(interval.split(' ')[0]);
 
-const texts = pg.types.getTypeParser<string>(1009 as number) as (array: string) => string[];
+/** Of text[]. */
+const texts: (array: string) => string[] = pg.types.getTypeParser(1009 as never);
 
 /** A value as it was before it was written as an array for Postgres. */
 function plain(value: unknown): unknown {
