@@ -16,12 +16,20 @@ export interface Kind<Call, Answer> {
 
 type Failed<Answer> = readonly Answer[] | undefined;
 
+interface Lane {
+  readonly link: Link;
+  busy: boolean;
+}
+
+/** So many calls are worth a statement of their own. */
+const share = 64;
+
 /**
  * Group commit: calls that arrive while a round trip is under way travel together in the next one. Nobody waits for
  * company: an idle lane sends as soon as the code that runs at present is done, promises included.
  */
 export class Commands {
-  readonly #lanes: { readonly link: Link; busy: boolean }[];
+  readonly #lanes: Lane[];
   /** Queues with something to send, the one that waited longest first. */
   readonly #queues = new Map<object, Sendable>();
   #scheduled = false;
@@ -58,8 +66,17 @@ export class Commands {
   }
 
   #dispatch(): void {
-    const lane = this.#lanes.find((one) => !one.busy);
-    if (lane === undefined || this.#queues.size === 0) return;
+    let waiting = 0;
+    for (const { size } of this.#queues.values()) waiting += size;
+    for (const lane of this.#lanes) {
+      if (waiting <= 0) return;
+      if (lane.busy) continue;
+      this.#start(lane);
+      waiting -= share;
+    }
+  }
+
+  #start(lane: Lane): void {
     lane.busy = true;
     this.#work(lane.link).then(
       () => {
@@ -80,8 +97,9 @@ export class Commands {
     const session = await link.session();
     for (const [kind, queue] of this.#queues) {
       this.#queues.delete(kind);
-      const sent = queue.send(session);
-      if (!queue.empty) this.#queues.set(kind, queue);
+      // Not all of many: while the server is at work on the rest, this process can be at work on the answers to these.
+      const sent = queue.send(session, Math.max(share, Math.ceil(queue.size / this.#lanes.length)));
+      if (queue.size > 0) this.#queues.set(kind, queue);
       await sent;
       if (session.lost) return;
     }
@@ -96,8 +114,9 @@ const alone: Kind<Statement, Row | undefined> = {
 
 /** A queue as its lane sees it. */
 interface Sendable {
-  readonly empty: boolean;
-  send(session: Session): Promise<void>;
+  readonly size: number;
+  /** Sends so many at most. */
+  send(session: Session, most: number): Promise<void>;
   fail(error: unknown): void;
 }
 
@@ -116,8 +135,8 @@ class Queue<Call, Answer> implements Sendable {
     this.#kind = kind;
   }
 
-  get empty(): boolean {
-    return this.#pending.length === 0;
+  get size(): number {
+    return this.#pending.length;
   }
 
   add(call: Call): Promise<Awaited<Answer>> {
@@ -128,8 +147,8 @@ class Queue<Call, Answer> implements Sendable {
     for (const pending of this.#pending.splice(0)) pending.reject(error);
   }
 
-  async send(session: Session): Promise<void> {
-    const batch = this.#pending.splice(0, this.#kind.limit);
+  async send(session: Session, most: number): Promise<void> {
+    const batch = this.#pending.splice(0, Math.min(this.#kind.limit, most));
     const calls = batch.map((pending) => pending.call);
     try {
       const answers = await this.#ask(session, calls);
