@@ -6,8 +6,11 @@ export type { Claim, ReleaseOptions } from './claim/claim.ts';
 export type { Claims } from './claim/claims.ts';
 export type { ClaimOptions, ColumnOf, OrderOf } from './claim/definition.ts';
 export type { ClaimFinding } from './claim/doctor.ts';
+export type { PrepareOptions } from './claim/preparing.ts';
 export type { AsideRow, ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
-export type { Handler, Workers, WorkOptions } from './claim/workers.ts';
+export type { WorkEvent, WorkStats } from './claim/tally.ts';
+export type { WorkOptions } from './claim/work-options.ts';
+export type { Handler, Workers } from './claim/workers.ts';
 export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,

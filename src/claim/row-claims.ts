@@ -10,13 +10,15 @@ import type { ClaimTable } from '../sql/claim-table.ts';
 import { Attempt } from './attempt.ts';
 import { Claim } from './claim.ts';
 import { Claiming } from './claiming.ts';
-import type { definitionOf } from './definition.ts';
+import type { ColumnOf, definitionOf } from './definition.ts';
 import { type ClaimFinding, examine } from './doctor.ts';
-import { Preparing } from './preparing.ts';
+import { type PrepareOptions, Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
 import { Settling } from './settling.ts';
 import { UserDatabase } from './user-database.ts';
-import { type Handler, Workers, type WorkOptions } from './workers.ts';
+import { Waking } from './waking.ts';
+import type { WorkOptions } from './work-options.ts';
+import { type Handler, Workers } from './workers.ts';
 
 /** How many rows are claimed, and whose. */
 export interface ClaimLimits {
@@ -64,16 +66,16 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   }
 
   /** The statements that give the table what its claims need, for your own migration. Sends nothing. */
-  ddl(): string {
-    return this.#preparing.ddl();
+  ddl(options?: PrepareOptions<ColumnOf<DB, Table>>): string {
+    return this.#preparing.ddl(options);
   }
 
   /**
    * Runs what `ddl()` prints, as far as it is not there yet. While an index is built, writes to the table wait: for a
    * large table in use put `ddl()` into a migration, with `create index concurrently`.
    */
-  async ensure(): Promise<void> {
-    await this.#preparing.ensure();
+  async ensure(options?: PrepareOptions<ColumnOf<DB, Table>>): Promise<void> {
+    await this.#preparing.ensure(options);
   }
 
   /**
@@ -151,7 +153,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
    * });
    */
   work(
-    options: WorkOptions,
+    options: WorkOptions<Selectable<DB[Table]>, DB>,
     handler: Handler<Selectable<DB[Table]>, DB>,
   ): Workers<Selectable<DB[Table]>, DB> {
     if (this.#closed) throw closedError();
@@ -159,6 +161,8 @@ export class RowClaims<DB, Table extends keyof DB & string> {
       clock: this.#context.clock,
       claim: (limits: ClaimLimits) => this.claim(limits),
       abandon: (claim: Claim<Selectable<DB[Table]>, DB>) => this.#claims.get(claim)?.end('shutdown'),
+      waking: () =>
+        new Waking(this.#context.clock, this.#context.notifications, this.#database, () => this.#table()),
     };
     const workers = new Workers(source, options, handler);
     this.#workers.add(workers);
