@@ -5,7 +5,7 @@ export type { TransactionLockOptions, TransactionLocks } from './advisory/transa
 export type { Claim, ReleaseOptions } from './claim/claim.ts';
 export type { Claims } from './claim/claims.ts';
 export type { ClaimOptions, ColumnOf, OrderOf } from './claim/definition.ts';
-export type { ClaimFinding } from './claim/doctor.ts';
+export type { ClaimFinding } from './claim/findings.ts';
 export type { PrepareOptions } from './claim/preparing.ts';
 export type { AsideRow, ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
 export type { WorkEvent, WorkStats } from './claim/tally.ts';

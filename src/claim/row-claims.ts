@@ -11,7 +11,8 @@ import { Attempt } from './attempt.ts';
 import { Claim } from './claim.ts';
 import { Claiming } from './claiming.ts';
 import type { ColumnOf, definitionOf } from './definition.ts';
-import { type ClaimFinding, examine } from './doctor.ts';
+import { examine } from './doctor.ts';
+import type { ClaimFinding } from './findings.ts';
 import { type PrepareOptions, Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
 import { Settling } from './settling.ts';
@@ -140,7 +141,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   /** What makes these claims slow, and how to mend it: nothing when all is well. It reads, and claims nothing. */
   async doctor(): Promise<ClaimFinding[]> {
     const table = await this.#table();
-    return examine(this.#database, table, await this.#preparing.missingIndexes());
+    return examine(this.#context, this.#database, table, await this.#preparing.missingIndexes());
   }
 
   /**
