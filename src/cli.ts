@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addAdopt } from './cli/adopt.ts';
+import { addClaims } from './cli/claims.ts';
+import { usualForTheOthers } from './cli/exit-codes.ts';
 import { addMigrate } from './cli/migrate.ts';
 import { addRollback } from './cli/rollback.ts';
 import { addStatus } from './cli/status.ts';
@@ -14,10 +16,8 @@ const program = new Command('fencepost')
   .version(version)
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
-for (const add of [addMigrate, addRollback, addStatus, addAdopt]) add(program);
-for (const command of [program, ...program.commands]) {
-  command.addHelpText('after', '\nExit codes: 0 done, 1 failed or declined, 2 wrong arguments.');
-}
+for (const add of [addMigrate, addRollback, addStatus, addAdopt, addClaims]) add(program);
+usualForTheOthers(program);
 
 try {
   await program.parseAsync();
