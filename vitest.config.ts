@@ -1,5 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { scenarios } from './test/lab/scenarios.ts';
 import { SummaryReporter } from './test/support/summary-reporter.ts';
 
 const { CI } = process.env;
@@ -18,9 +20,12 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
+    // Most files wait for a server rather than compute: two at once also where vitest would run one (on two cores).
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 20_000,
     hookTimeout: 60_000,
     retry: 0,
+    tags: scenarios.map(({ id, promise }) => ({ name: id, description: promise })),
     allowOnly: !CI,
     reporters: ['default', new SummaryReporter()],
     typecheck: {

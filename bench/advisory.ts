@@ -1,7 +1,7 @@
 /**
  * Acquire and release of distinct session locks in one process, side by side: Fencepost, the bare pair of statements
- * through `pg` (one connection for one caller, else a pool of 16), and on a local Redis without persistence redlock 5
- * and redis-semaphore. Rounds alternate, medians are compared. Needs `redis-server` (Debian: apt-get install
+ * through `pg` (one connection for one caller, else a pool of 16), and on a local Redis without persistence redlock 5,
+ * as ioredis comes and with its `enableAutoPipelining`, and redis-semaphore with it. Rounds alternate, medians are compared. Needs `redis-server` (Debian: apt-get install
  * redis-server).
  *
  *   npm run bench:advisory -- [--callers 1,16,256,2000] [--seconds 2] [--rounds 5]
@@ -47,8 +47,9 @@ server.once('error', (error) => {
   console.error(`redis-server could not be started: ${error.message}`);
   process.exit(1);
 });
-const redis = new Redis(port, { enableAutoPipelining: true, maxRetriesPerRequest: null });
-await redis.ping();
+const redis = new Redis(port, { maxRetriesPerRequest: null });
+const pipelined = new Redis(port, { enableAutoPipelining: true, maxRetriesPerRequest: null });
+await Promise.all([redis.ping(), pipelined.ping()]);
 
 await using postgres = await startEmbedded({ fsync: true });
 await using fencepost = new Fencepost({ connection: postgres.url });
@@ -56,6 +57,7 @@ const client = new pg.Client(postgres.url);
 await client.connect();
 const pool = new pg.Pool({ connectionString: postgres.url, max: 16 });
 const redlock = new Redlock([redis]);
+const pipelinedRedlock = new Redlock([pipelined]);
 
 const lock = (key: number) => ({ name: 'lock', text: 'select pg_advisory_lock($1)', values: [key] });
 const unlock = (key: number) => ({ name: 'unlock', text: 'select pg_advisory_unlock($1)', values: [key] });
@@ -85,9 +87,16 @@ const sidesFor = (callers: number): Side[] => [
     },
   },
   {
-    name: 'redis-semaphore',
+    name: 'redlock 5 pipelined',
     async pair(caller) {
-      const mutex = new Mutex(redis, `mutex-${caller}`, { lockTimeout: 30_000 });
+      const held = await pipelinedRedlock.acquire([`redlock-${caller}`], 30_000);
+      await held.release();
+    },
+  },
+  {
+    name: 'redis-semaphore pipelined',
+    async pair(caller) {
+      const mutex = new Mutex(pipelined, `mutex-${caller}`, { lockTimeout: 30_000 });
       await mutex.acquire();
       await mutex.release();
     },
@@ -121,6 +130,7 @@ console.log(`${postgres.description}; Redis ${version}, no persistence; ${machin
 await client.end();
 await pool.end();
 redis.disconnect();
+pipelined.disconnect();
 server.kill();
 await once(server, 'exit');
 await rm(folder, { recursive: true, force: true });

@@ -30,6 +30,8 @@ create table state (
   token_floor bigint not null default 0,
   -- Whose tokens these are. pg_upgrade, a dump and a logical copy make a new system with timelines of its own.
   system_identifier bigint not null,
+  -- Where the sequence of tokens has last been written to the log as a whole; null: nowhere yet.
+  database oid,
   timeline_offset bigint not null default 0,
   -- The greatest timeline + timeline_offset that a token was drawn in.
   era bigint not null default 0
@@ -114,6 +116,7 @@ set search_path from current
 as $$
 declare
   v_system bigint := (select system_identifier from pg_control_system());
+  v_database oid := (select oid from pg_database where datname = current_database());
   v_state state;
   v_era bigint;
 begin
@@ -123,6 +126,15 @@ begin
     raise exception 'schema "%" comes from another database system (a restore, a copy or an upgrade), which may have given out greater tokens: make sure that nothing uses that one any more, then run "fencepost adopt%"',
       current_schema(), case when current_schema() = 'fencepost' then '' else format(' --schema ''%s''', current_schema()) end
       using errcode = 'FP010';
+  end if;
+  -- A sequence writes its log once for 32 values. What its template has logged says nothing in a clone, where a crash
+  -- would bring those values back: so the first token in a database of another oid logs the sequence anew.
+  if v_state.database is distinct from v_database then
+    perform from state where database is distinct from v_database for update;
+    if found then
+      perform setval('token', nextval('token'));
+      update state set database = v_database;
+    end if;
   end if;
   v_era := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint + v_state.timeline_offset;
   -- Once after each promotion, so that whoever adopts a copy of this knows how far it has come.
@@ -1084,7 +1096,7 @@ begin
       select 'USAGE', format('schema %I', nspname), nspacl from pg_namespace where oid = v_schema
       union all
       select 'EXECUTE', format('function %s', oid::regprocedure), proacl from pg_proc
-      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in'))
+      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in', 'claim_live'))
       union all
       select 'SELECT', format('%s', oid::regclass), relacl from pg_class
       where relnamespace = v_schema and relkind = 'v'

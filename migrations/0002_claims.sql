@@ -1,6 +1,32 @@
 -- Up Migration
 -- Runs with search_path = <schema>, pg_temp, as those before it.
 
+-- Tables whose claims are kept here, and how those name its rows.
+create table claim_source (
+  id integer primary key generated always as identity,
+  -- Dumps and upgrades write its name, and know it again by that.
+  relation regclass not null unique,
+  key text[] not null,
+  tenant text
+);
+
+-- The claim of a row that somebody has or had. holder_id null: free. The nil uuid, which no holder has: free from due
+-- on. Texts are compared by their bytes, whatever the locale of the server does in its next version.
+create table claim (
+  tenant text collate "C" not null,
+  source_id integer not null,
+  key text collate "C" not null,
+  token bigint not null,
+  holder_id uuid,
+  attempts integer not null,
+  due timestamptz not null default '-infinity',
+  error text,
+  primary key (tenant, source_id, key)
+) with (fillfactor = 70);
+
+-- Finds the claims of the dead, and those that are due.
+create index claim_kept on claim (source_id, holder_id, due) where holder_id is not null;
+
 -- Which of these holders are dead, for a claim that found rows of them. The expired ones are buried here, each under
 -- its own lock; one that is gone never comes back, so the answer stays true. A claim relies on seeing what was
 -- committed while it ran: in another isolation than READ COMMITTED it is refused before it has locked anything.
@@ -41,6 +67,213 @@ begin
   v_token := next_token();
   select token_floor + 1 into v_floor from state;
   return greatest(v_token, v_floor);
+end
+$$;
+
+-- The claims of rows that stand beside their table, and not in columns of it. A row that has none here is free.
+create or replace view claims as
+select c.tenant, c.source_id, c.key, c.token, c.holder_id, c.attempts, c.due, c.error
+from claim c;
+
+-- What claims of this table are kept under. All its claims name their rows alike, by these columns and by this column
+-- of the tenant: two that named one row differently would not exclude each other. While there are none it may change.
+create or replace function claim_source(p_relation regclass, p_key text[], p_tenant text) returns integer
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_source claim_source;
+begin
+  select * into v_source from claim_source s where s.relation = p_relation;
+  if v_source.key = p_key and v_source.tenant is not distinct from p_tenant then
+    return v_source.id;
+  end if;
+  -- Whoever is about to claim under the old names ends before, or finds them gone.
+  lock table claim in share row exclusive mode;
+  delete from claim c using claim_source s
+  where c.source_id = s.id and not exists (select from pg_class r where r.oid = s.relation);
+  delete from claim_source s
+  where not exists (select from pg_class r where r.oid = s.relation)
+    or s.relation = p_relation and not exists (select from claim c where c.source_id = s.id)
+      and (s.key <> p_key or s.tenant is distinct from p_tenant);
+  insert into claim_source (relation, key, tenant) values (p_relation, p_key, p_tenant) on conflict do nothing;
+  select * into v_source from claim_source s where s.relation = p_relation;
+  if v_source.key <> p_key or v_source.tenant is distinct from p_tenant then
+    raise exception 'the claims of % name its rows by % and the tenant by %', p_relation,
+      array_to_string(v_source.key, ', '), coalesce(v_source.tenant, 'nothing') using errcode = 'FP005';
+  end if;
+  return v_source.id;
+end
+$$;
+
+-- Claims rows for this holder: of those named, the ones that nobody has, or a dead holder. The calling transaction has
+-- locked the rows themselves. What it saw of their claims before may be out of date by then: locking a row shows
+-- nothing of a claim that was made beside it. The key of the claim decides here.
+create or replace function claim_take(
+  p_holder uuid, p_epoch integer, p_source integer, p_attempts integer, p_dead uuid[], p_tenants text[], p_keys text[])
+returns setof claim
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+  v_token bigint := claim_token(p_holder, p_epoch);
+begin
+  return query
+  insert into claim as c (tenant, source_id, key, token, holder_id, attempts)
+  select a.tenant, p_source, a.key, v_token, p_holder, 1
+  from unnest(p_tenants, p_keys) a(tenant, key) order by a.tenant collate "C", a.key collate "C"
+  on conflict (tenant, source_id, key) do update set
+    token = greatest(excluded.token, c.token + 1),
+    holder_id = case when c.attempts >= p_attempts then v_nobody else excluded.holder_id end,
+    attempts = c.attempts + case when c.attempts >= p_attempts then 0 else 1 end,
+    due = case when c.attempts >= p_attempts then 'infinity'::timestamptz else '-infinity'::timestamptz end
+  where c.holder_id is null or c.holder_id = any (p_dead) and c.due <= clock_timestamp()
+  returning c.*;
+  -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
+  if not exists (select from claim_source s where s.id = p_source) then
+    raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';
+  end if;
+end
+$$;
+
+-- Ends claims of rows that the calling transaction has locked and completes: those that still have this token.
+create or replace function claim_settle(p_source integer, p_tenants text[], p_keys text[], p_tokens bigint[])
+returns setof claim
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  delete from claim c
+  using unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)
+  where c.tenant = a.tenant and c.source_id = p_source and c.key = a.key and c.token = a.token
+    and c.holder_id <> '00000000-0000-0000-0000-000000000000'
+  returning c.*;
+end
+$$;
+
+-- Whether a claim still has this token: then nobody changes that before the calling transaction ends.
+create or replace function claim_pin(p_source integer, p_tenant text, p_key text, p_token bigint) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform from claim c
+  where c.tenant = p_tenant and c.source_id = p_source and c.key = p_key and c.token = p_token
+    and c.holder_id <> '00000000-0000-0000-0000-000000000000'
+  for no key update;
+  return found;
+end
+$$;
+
+-- Gives claims back that still have this token. after: milliseconds until the row may be claimed again, negative sets
+-- it aside. unused: the attempt does not count. A claim that then says nothing is gone.
+create or replace function claim_return(
+  p_source integer, p_tenants text[], p_keys text[], p_tokens bigint[], p_after float8[], p_errors text[],
+  p_unused boolean[])
+returns setof claim
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+  v_now timestamptz := clock_timestamp();
+begin
+  -- In the order of claim_take.
+  perform from claim c, unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)
+  where c.tenant = a.tenant and c.source_id = p_source and c.key = a.key and c.token = a.token
+  order by c.tenant, c.key for no key update of c;
+  return query
+  update claim c set
+    holder_id = case when a.after = 0 then null else v_nobody end,
+    due = case when a.after < 0 then 'infinity' else v_now + a.after * interval '1 millisecond' end,
+    attempts = c.attempts - a.unused::integer,
+    error = coalesce(nullif(a.error, ''), c.error)
+  from unnest(p_tenants, p_keys, p_tokens, p_after, p_errors, p_unused) a(tenant, key, token, after, error, unused)
+  where c.tenant = a.tenant and c.source_id = p_source and c.key = a.key and c.token = a.token
+    and c.holder_id <> v_nobody
+  returning c.*;
+  delete from claim c using unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)
+  where c.tenant = a.tenant and c.source_id = p_source and c.key = a.key and c.token = a.token
+    and c.holder_id is null and c.attempts = 0 and c.error is null;
+end
+$$;
+
+-- Frees what a holder has of a table and does not know of: an answer was lost. Those attempts do not count.
+create or replace function claim_free(
+  p_source integer, p_holder uuid, p_tenants text[], p_keys text[], p_tokens bigint[])
+returns void
+language sql volatile security definer
+set search_path from current
+as $$
+  update claim c set holder_id = null, attempts = c.attempts - 1
+  where c.source_id = p_source and c.holder_id = p_holder and not exists (
+    select from unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)
+    where c.tenant = a.tenant and c.key = a.key and c.token = a.token)
+$$;
+
+-- Forgets that rows wait for another attempt, or were set aside; answers how many.
+create or replace function claim_retry(p_source integer, p_tenants text[], p_keys text[]) returns bigint
+language sql volatile security definer
+set search_path from current
+as $$
+  with retried as (
+    delete from claim c using unnest(p_tenants, p_keys) a(tenant, key)
+    where c.tenant = a.tenant and c.source_id = p_source and c.key = a.key
+      and c.holder_id = '00000000-0000-0000-0000-000000000000'
+    returning 1)
+  select count(*) from retried
+$$;
+
+-- Forgets claims of rows that are gone, as far as nobody who lives has them, and nothing has changed meanwhile.
+create or replace function claim_forget(p_source integer, p_tenants text[], p_keys text[], p_tokens bigint[])
+returns bigint
+language sql volatile security definer
+set search_path from current
+as $$
+  with forgotten as (
+    delete from claim c using unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)
+    where c.tenant = a.tenant and c.source_id = p_source and c.key = a.key and c.token = a.token
+      and not exists (select from holder h where h.id = c.holder_id)
+    returning 1)
+  select count(*) from forgotten
+$$;
+
+-- Claims of a table that has a limit for each key take turns: between what one counts and what it commits no other may
+-- claim. The answer is there to be waited for.
+create or replace function claim_turn(p_table oid) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform pg_advisory_xact_lock(1179535683, p_table::bigint::bit(32)::integer);
+  -- Nobody waits for a client that froze before its commit, where that is a message of its own.
+  perform set_config('idle_in_transaction_session_timeout', '10000', true);
+  return true;
+end
+$$;
+
+-- How many rows the living have of each key, by a query on the caller's own table. Here it sees what was committed
+-- until now; in the statement that calls this it would see what was there when that began, perhaps before its turn.
+create or replace function claim_live(p_count text, p_dead uuid[]) returns jsonb
+language plpgsql volatile
+as $$
+declare
+  v_live jsonb;
+begin
+  execute p_count into v_live using p_dead;
+  return v_live;
 end
 $$;
 
@@ -110,16 +343,21 @@ $$;
 -- Private, whatever default privileges the owner has set for what it creates.
 do $$
 declare
-  v_function regprocedure;
-  v_role text;
+  v_object record;
 begin
-  for v_function, v_role in
-    select p.oid, case a.grantee when 0 then 'public' else a.grantee::regrole::text end
-    from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-    where p.pronamespace = quote_ident(current_schema())::regnamespace
-      and p.proname in ('claim_dead', 'claim_token', 'claim_wake', 'claim_wanted') and a.grantee <> p.proowner
+  for v_object in
+    select o.kind, o.name, case a.grantee when 0 then 'public' else a.grantee::regrole::text end as role
+    from (
+      select 'function', p.oid::regprocedure::text, p.proname, p.pronamespace, p.proowner,
+        coalesce(p.proacl, acldefault('f', p.proowner)) from pg_proc p
+      union all
+      select case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::regclass::text, c.relname, c.relnamespace,
+        c.relowner, c.relacl
+      from pg_class c where c.relkind in ('r', 'v', 'S')
+    ) o(kind, name, bare, schema, owner, acl), aclexplode(o.acl) a
+    where o.schema = quote_ident(current_schema())::regnamespace and o.bare ~ '^claim' and a.grantee <> o.owner
   loop
-    execute format('revoke all on function %s from %s', v_function, v_role);
+    execute format('revoke all on %s %s from %s', v_object.kind, v_object.name, v_object.role);
   end loop;
 end
 $$;
@@ -138,4 +376,19 @@ begin
 end
 $$;
 drop function claim_wake() cascade;
-drop function claim_dead(uuid[]), claim_token(uuid, integer), claim_wanted(oid);
+drop function claim_wanted(oid);
+drop view claims;
+drop function
+  claim_dead(uuid[]),
+  claim_token(uuid, integer),
+  claim_source(regclass, text[], text),
+  claim_take(uuid, integer, integer, integer, uuid[], text[], text[]),
+  claim_settle(integer, text[], text[], bigint[]),
+  claim_pin(integer, text, text, bigint),
+  claim_return(integer, text[], text[], bigint[], float8[], text[], boolean[]),
+  claim_free(integer, uuid, text[], text[], bigint[]),
+  claim_retry(integer, text[], text[]),
+  claim_forget(integer, text[], text[], bigint[]),
+  claim_turn(oid),
+  claim_live(text, uuid[]);
+drop table claim, claim_source;

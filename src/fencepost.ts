@@ -132,7 +132,7 @@ export class Fencepost implements AsyncDisposable {
     const commands = new Commands(open, clock);
     this.leases = new Leases({ schema, clock, commands, holders: this.#holders, notifications });
     this.elections = new Elections({ schema, clock, commands, leases: this.leases });
-    this.claims = new Claims({ schema, clock, holders: this.#holders, notifications });
+    this.claims = new Claims({ schema, clock, commands, notifications, holders: this.#holders });
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,

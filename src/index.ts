@@ -4,10 +4,18 @@ export type { LockInfo } from './advisory/inspect-locks.ts';
 export type { TransactionLockOptions, TransactionLocks } from './advisory/transaction-locks.ts';
 export type { Claim, ReleaseOptions } from './claim/claim.ts';
 export type { Claims } from './claim/claims.ts';
-export type { ClaimOptions, ColumnOf, OrderOf } from './claim/definition.ts';
+export type {
+  ClaimOptions,
+  ColumnOf,
+  HeldOptions,
+  KeptOptions,
+  OrderOf,
+  RowOptions,
+} from './claim/definition.ts';
 export type { ClaimFinding } from './claim/findings.ts';
 export type { PrepareOptions } from './claim/preparing.ts';
-export type { AsideRow, ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
+export type { ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
+export type { AsideRow } from './claim/row-store.ts';
 export type { WorkEvent, WorkStats } from './claim/tally.ts';
 export type { WorkOptions } from './claim/work-options.ts';
 export type { Handler, Workers } from './claim/workers.ts';

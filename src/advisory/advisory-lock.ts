@@ -1,11 +1,21 @@
+import type { Place } from '../core/chain.ts';
 import { Handle } from '../core/handle.ts';
+import type { Key } from '../core/key.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockSet } from '../sql/session-lock.ts';
+import { textOf } from './keys.ts';
+
+/** What one call asked for, and has once it was granted. */
+export interface Asked extends LockSet {
+  readonly keys: readonly Key[];
+  lock: AdvisoryLock | undefined;
+  /** Among the calls that wait or hold. */
+  place: Place | undefined;
+}
 
 /** What a lock asks of those who made it. */
 export interface LockKeeper {
-  giveBack(connection: LockConnection, set: LockSet): Promise<void>;
-  ended(lock: AdvisoryLock): void;
+  ended(asked: Asked, connection: LockConnection): void;
 }
 
 /**
@@ -20,25 +30,25 @@ export class AdvisoryLock extends Handle {
   readonly token: bigint | undefined;
   readonly #keeper: LockKeeper;
   readonly #connection: LockConnection;
-  readonly #set: LockSet;
+  readonly #asked: Asked;
 
   /** @internal */
-  constructor(keeper: LockKeeper, connection: LockConnection, key: string, set: LockSet, token?: bigint) {
-    super(key, connection);
+  constructor(keeper: LockKeeper, connection: LockConnection, asked: Asked, token?: bigint) {
+    super(textOf(asked.keys), connection);
     this.#keeper = keeper;
     this.#connection = connection;
-    this.#set = set;
+    this.#asked = asked;
     this.token = token;
-    this.mode = set.shared ? 'shared' : 'exclusive';
+    this.mode = asked.shared ? 'shared' : 'exclusive';
   }
 
   /** @internal */
   protected giveBack(): Promise<void> {
-    return this.#keeper.giveBack(this.#connection, this.#set);
+    return this.#connection.unlock(this.#asked);
   }
 
   /** @internal */
   protected ended(): void {
-    this.#keeper.ended(this);
+    this.#keeper.ended(this.#asked, this.#connection);
   }
 }

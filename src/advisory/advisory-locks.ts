@@ -1,8 +1,9 @@
 import { within } from '../core/abort.ts';
-import { type Clock, elapsed } from '../core/clock.ts';
+import { Chain } from '../core/chain.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockTimeoutError } from '../core/errors.ts';
-import { type Key, keyHash } from '../core/key.ts';
+import type { Key } from '../core/key.ts';
 import {
   signal as abortSignal,
   boolean,
@@ -17,9 +18,9 @@ import { closedError } from '../session/database.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
 import { fenceToken } from '../sql/session-lock.ts';
-import { AdvisoryLock, type LockKeeper } from './advisory-lock.ts';
-import { checkRoom, checkWanted, grant } from './granting.ts';
-import { hashesOf, textOf } from './keys.ts';
+import { AdvisoryLock, type Asked, type LockKeeper } from './advisory-lock.ts';
+import { Allowance, grant } from './granting.ts';
+import { hashesOf, hashOf, textOf } from './keys.ts';
 import { Turns } from './turns.ts';
 
 /** How a session lock is acquired. */
@@ -52,6 +53,13 @@ export interface AdvisoryContext {
   readonly connections: LockConnections;
 }
 
+const lockOptions = {
+  mode: withDefault(oneOf('exclusive', 'shared'), 'exclusive'),
+  wait: optional(duration({ max: Infinity })),
+  signal: optional(abortSignal()),
+  fence: withDefault(boolean(), false),
+};
+
 /** Longest time that `close` waits for a server that does not answer, in milliseconds. */
 const closeLimit = 5_000;
 
@@ -65,18 +73,11 @@ const closeLimit = 5_000;
 export class AdvisoryLocks {
   readonly #context: AdvisoryContext;
   readonly #turns: Turns;
-  /** What is held, with the way to let the next caller of this process have its turn. */
-  readonly #held = new Map<AdvisoryLock, () => void>();
-  /** The keys of the calls that wait or hold. */
-  readonly #asked = new Set<readonly Key[]>();
+  /** Of all calls that wait or hold. */
+  readonly #asked = new Chain<Asked>();
   readonly #closing = new AbortController();
   readonly #keeper: LockKeeper = {
-    giveBack: (connection, set) => this.#context.connections.unlock(connection, set),
-    ended: (lock) => {
-      const leave = this.#held.get(lock);
-      this.#held.delete(lock);
-      leave?.();
-    },
+    ended: (asked, connection) => this.#leave(asked, asked.hashes.length, connection),
   };
   #lastLeft = (): void => {};
 
@@ -97,11 +98,8 @@ export class AdvisoryLocks {
    * @example
    * await using lock = await fencepost.advisory.acquire('nightly-report', { wait: '10s' });
    */
-  async acquire<const Options extends AdvisoryLockOptions>(
-    key: Key,
-    options?: Options,
-  ): Promise<LockFor<Options>> {
-    return this.#acquire([key], [keyHash('key', key, this.#context.namespace)], options);
+  acquire<const Options extends AdvisoryLockOptions>(key: Key, options?: Options): Promise<LockFor<Options>> {
+    return this.#ask([key], hashOf, options, false) as Promise<LockFor<Options>>;
   }
 
   /** As `acquire`, but answers `null` when the lock is not free, at once or within `wait`. */
@@ -109,8 +107,7 @@ export class AdvisoryLocks {
     key: Key,
     options?: Options,
   ): Promise<LockFor<Options> | null> {
-    const hash = keyHash('key', key, this.#context.namespace);
-    return ((await this.#ask([key], [hash], options, 0)) as LockFor<Options> | undefined) ?? null;
+    return ((await this.#ask([key], hashOf, options, true)) as LockFor<Options> | undefined) ?? null;
   }
 
   /**
@@ -124,7 +121,7 @@ export class AdvisoryLocks {
     keys: readonly Key[],
     options?: Options,
   ): Promise<LockFor<Options>> {
-    return this.#acquire(keys, hashesOf(keys, this.#context.namespace), options);
+    return (await this.#ask(keys, hashesOf, options, false)) as LockFor<Options>;
   }
 
   /**
@@ -152,7 +149,7 @@ export class AdvisoryLocks {
 
   /** The keys that this process holds or waits for at the moment. */
   get keys(): Key[] {
-    return [...this.#asked].flat();
+    return this.#asked.list().flatMap(({ keys }) => keys);
   }
 
   /** @internal */
@@ -161,73 +158,66 @@ export class AdvisoryLocks {
     this.#closing.abort(closedError());
     const left = new Promise<void>((resolve) => {
       this.#lastLeft = resolve;
-      if (this.#asked.size === 0) resolve();
+      if (this.#asked.empty) resolve();
     });
-    for (const lock of this.#held.keys()) void lock.release();
+    for (const { lock } of this.#asked.list()) void lock?.release();
     await within(clock, closeLimit, left);
     await within(clock, closeLimit, connections.close());
   }
 
-  async #acquire<Options extends AdvisoryLockOptions>(
-    keys: readonly Key[],
-    hashes: readonly bigint[],
-    options: Options | undefined,
-  ): Promise<LockFor<Options>> {
-    const { clock } = this.#context;
-    const started = clock.now();
-    const lock = await this.#ask(keys, hashes, options, Infinity);
-    if (lock !== undefined) return lock as LockFor<Options>;
-    throw new LockTimeoutError(textOf(keys), elapsed(started, clock.now()));
-  }
-
+  /** The lock; undefined when a call that only tries does not get it. */
   async #ask(
     keys: readonly Key[],
-    hashes: readonly bigint[],
+    numbers: (keys: readonly Key[], namespace: string) => readonly bigint[],
     given: AdvisoryLockOptions | undefined,
-    defaultWait: number,
+    tries: boolean,
   ): Promise<AdvisoryLock | undefined> {
-    const { clock, connections, schema } = this.#context;
-    const { mode, wait, signal, fence } = validate('options', given, {
-      mode: withDefault(oneOf('exclusive', 'shared'), 'exclusive'),
-      wait: withDefault(duration({ max: Infinity }), defaultWait),
-      signal: optional(abortSignal()),
-      fence: withDefault(boolean(), false),
-    });
-    const set = { hashes, shared: mode === 'shared' };
-    const started = clock.now();
-    const left = (): number => Math.max(0, wait - elapsed(started, clock.now()));
-    const allowance = { left, signal, closing: this.#closing.signal };
-    checkWanted(allowance);
-    const asked = [...keys];
-    this.#asked.add(asked);
-    const turns: (() => void)[] = [];
-    const leave = (): void => {
-      for (const turn of turns) turn();
-      this.#asked.delete(asked);
-      if (this.#asked.size === 0) this.#lastLeft();
+    const { clock, connections, namespace, schema } = this.#context;
+    const hashes = numbers(keys, namespace);
+    const { mode, wait, signal, fence } = validate('options', given, lockOptions);
+    const asked: Asked = {
+      keys: [...keys],
+      hashes,
+      shared: mode === 'shared',
+      lock: undefined,
+      place: undefined,
     };
+    const allowance = new Allowance(clock, wait ?? (tries ? 0 : Infinity), signal, this.#closing.signal);
+    allowance.check();
+    asked.place = this.#asked.add(asked);
+    let turns = 0;
     let connection: LockConnection | undefined;
     try {
       for (const hash of hashes) {
-        const turn = await this.#turns.take(hash, set.shared, { wait: left(), signal });
-        if (turn === undefined) return void leave();
-        turns.push(turn);
+        const free = this.#turns.enter(hash, asked.shared);
+        if (!free && !(await this.#turns.wait(hash, asked.shared, allowance.left(), signal))) break;
+        turns += 1;
       }
-      checkWanted(allowance);
-      checkRoom(await connections.shared(), this.#turns.size);
-      connection = await grant(connections, clock, set, allowance);
-      if (connection === undefined) return void leave();
-      const token = fence ? await drawToken(connection, schema) : undefined;
-      // The grant may have been on its way when the call was ended.
-      checkWanted(allowance);
-      const lock = new AdvisoryLock(this.#keeper, connection, textOf(keys), set, token);
-      this.#held.set(lock, leave);
-      return lock;
+      if (turns === hashes.length)
+        connection = await grant(connections, clock, asked, allowance, this.#turns.size);
+      if (connection !== undefined) {
+        const token = fence ? await drawToken(connection, schema) : undefined;
+        // The grant may have been on its way when the call was ended.
+        allowance.check();
+        asked.lock = new AdvisoryLock(this.#keeper, connection, asked, token);
+        return asked.lock;
+      }
     } catch (error) {
-      if (connection !== undefined) await connections.unlock(connection, set);
-      leave();
+      await connection?.unlock(asked);
+      this.#leave(asked, turns, connection);
       throw error;
     }
+    this.#leave(asked, turns);
+    if (tries) return undefined;
+    throw new LockTimeoutError(textOf(keys), allowance.used());
+  }
+
+  /** Ends the first so many turns, and the call. */
+  #leave(asked: Asked, turns: number, connection?: LockConnection): void {
+    if (connection !== undefined) this.#context.connections.giveBack(connection);
+    for (let turn = 0; turn < turns; turn += 1) this.#turns.leave(asked.hashes[turn] as bigint);
+    asked.place?.leave();
+    if (this.#asked.empty) this.#lastLeft();
   }
 }
 

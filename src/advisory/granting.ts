@@ -1,26 +1,52 @@
 import { pause } from '../core/abort.ts';
-import type { Clock } from '../core/clock.ts';
+import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { DatabaseError, LimitError } from '../core/errors.ts';
 import { untilAborted } from '../session/interruption.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
 import type { LockSet } from '../sql/session-lock.ts';
 
-/** How long a call may still wait, in milliseconds or for ever, and what may end it early. */
-export interface Allowance {
-  left(): number;
+/** How long a call may wait, in milliseconds or for ever, and what may end it early. */
+export class Allowance {
+  readonly #clock: Clock;
+  readonly #wait: number;
+  /** Only where it counts. */
+  readonly #started: Moment | undefined;
   /** The caller's. */
   readonly signal: AbortSignal | undefined;
   /** Aborts when this Fencepost is closed. */
   readonly closing: AbortSignal;
+
+  constructor(clock: Clock, wait: number, signal: AbortSignal | undefined, closing: AbortSignal) {
+    this.#clock = clock;
+    this.#wait = wait;
+    this.#started = wait === Infinity ? undefined : clock.now();
+    this.signal = signal;
+    this.closing = closing;
+  }
+
+  used(): number {
+    return this.#started === undefined ? 0 : elapsed(this.#started, this.#clock.now());
+  }
+
+  left(): number {
+    return Math.max(0, this.#wait - this.used());
+  }
+
+  /** Throws the reason for which the call ends early. */
+  check(): void {
+    this.signal?.throwIfAborted();
+    this.closing.throwIfAborted();
+  }
 }
 
 const firstPoll = 10;
 const longestPoll = 250;
 
 /**
- * Gets the locks of a set for one caller; undefined when the time has run out. Whatever else happens, it rejects after
- * the server holds nothing of it any more. It may succeed although the caller has lost interest meanwhile.
+ * Gets the locks of a set for one caller, with which the process has to do with so many `keys`; undefined when the time
+ * has run out. Whatever else happens, it rejects after the server holds nothing of it any more. It may succeed although
+ * the caller has lost interest meanwhile.
  *
  * A connection that holds never waits, and one that waits holds nothing: the shared connection only tries; who has to
  * wait gets a connection of its own, in the server's queue; and when there are no more of those, tries again and again.
@@ -30,43 +56,32 @@ export async function grant(
   clock: Clock,
   set: LockSet,
   allowance: Allowance,
+  keys: number,
 ): Promise<LockConnection | undefined> {
-  for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
-    checkWanted(allowance);
-    const holder = await tryShared(connections, set);
-    if (holder !== undefined) return holder;
+  for (let poll = firstPoll, lost = 0; ; ) {
+    allowance.check();
+    const shared = await connections.shared();
+    checkRoom(shared, keys);
+    try {
+      if (await shared.try(set)) return shared;
+    } catch (error) {
+      // A session that the server ended while nobody looked shows only when it is used: nothing was sent on it.
+      const sent = !(error instanceof DatabaseError) || error.inDoubt;
+      if (sent || !shared.lost || lost++ > 0) throw error;
+      continue;
+    }
     if (allowance.left() <= 0) return undefined;
     const lent = connections.lend();
     if (lent !== undefined) return waitOn(connections, clock, await lent, set, allowance);
     // Half of it at random, so that waiters do not come in step.
     await pause(clock, Math.min(poll * (0.5 + Math.random() / 2), allowance.left()), allowance.signal);
+    poll = Math.min(poll * 2, longestPoll);
+    lost = 0;
   }
-}
-
-/**
- * The shared session, if it got the locks. One that the server ended while nobody looked shows only when it is used: as
- * long as nothing was sent on it, a new one is tried.
- */
-async function tryShared(connections: LockConnections, set: LockSet): Promise<LockConnection | undefined> {
-  for (let lost = 0; ; lost += 1) {
-    const shared = await connections.shared();
-    try {
-      return (await shared.try(set)) ? shared : undefined;
-    } catch (error) {
-      const sent = !(error instanceof DatabaseError) || error.inDoubt;
-      if (sent || !shared.lost || lost === 1) throw error;
-    }
-  }
-}
-
-/** Throws the reason for which the call ends early. */
-export function checkWanted({ signal, closing }: Allowance): void {
-  signal?.throwIfAborted();
-  closing.throwIfAborted();
 }
 
 /** Half of the server's lock table at most: a full one fails every other session too, and every new connection. */
-export function checkRoom({ room }: LockConnection, keys: number): void {
+function checkRoom({ room }: LockConnection, keys: number): void {
   const limit = Math.floor(room / 2);
   if (keys <= limit) return;
   throw new LimitError(
@@ -80,11 +95,12 @@ async function waitOn(
   clock: Clock,
   connection: LockConnection,
   set: LockSet,
-  { left, signal, closing }: Allowance,
+  allowance: Allowance,
 ): Promise<LockConnection | undefined> {
   const cancel = (): Promise<void> => connections.cancel(connection);
-  const waiting = connection.wait(set, left(), () => connections.finds(connection));
+  const waiting = connection.wait(set, allowance.left(), () => connections.finds(connection));
   try {
+    const { signal, closing } = allowance;
     const wanted = signal === undefined ? waiting : untilAborted(clock, waiting, signal, cancel);
     if (await untilAborted(clock, wanted, closing, cancel)) return connection;
     connections.giveBack(connection);

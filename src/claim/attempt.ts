@@ -1,3 +1,4 @@
+import type { Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import type { LossReason } from '../core/errors.ts';
 import type { Holding, Tenure } from '../core/handle.ts';
@@ -26,16 +27,17 @@ export class Attempt implements Tenure {
     return this.#holder.remaining();
   }
 
-  add(holding: Holding): void {
+  add(holding: Holding): Place {
     this.#holding = holding;
-    this.#holder.add(holding);
+    const place = this.#holder.add(holding);
     if (this.#limit !== Infinity) this.#watch();
-  }
-
-  drop(holding: Holding): void {
-    this.#cancel();
-    this.#holding = undefined;
-    this.#holder.drop(holding);
+    return {
+      leave: () => {
+        this.#cancel();
+        this.#holding = undefined;
+        place.leave();
+      },
+    };
   }
 
   /** Ends it on this side, though its holder lives. */

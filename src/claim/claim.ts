@@ -1,10 +1,10 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Duration } from '../core/duration.ts';
-import { type LossReason, StateError } from '../core/errors.ts';
+import { ArgumentError, type LossReason, StateError } from '../core/errors.ts';
 import { Handle, type Tenure } from '../core/handle.ts';
 import { duration, optional, validate, withDefault } from '../core/options.ts';
 import type { ClaimedRow } from '../sql/claim.ts';
-import type { Return } from '../sql/claim-settle.ts';
+import type { Return } from '../sql/claim-columns-settle.ts';
 import type { AnyTables } from './query-text.ts';
 
 /** How a row is given back. */
@@ -25,6 +25,8 @@ export interface ClaimKeeper {
   /** The process has nothing to do with it any more; with a reason, when it was lost. */
   ended(claim: ClaimedRow, reason: LossReason | undefined): void;
   readonly maxAttempts: number;
+  /** Whether a row can be given back for later, and with a reason. */
+  readonly keepsReturns: boolean;
 }
 
 /**
@@ -37,7 +39,7 @@ export class Claim<Row, DB> extends Handle {
   readonly row: Row;
   /** Greater than the token of every earlier claim of the row. */
   readonly token: bigint;
-  /** Which attempt this is, counted from 1. */
+  /** Which attempt this is, counted from 1. Always 1 in storage `held`, which keeps no count. */
   readonly attempt: number;
   readonly #keeper: ClaimKeeper;
   readonly #claimed: ClaimedRow;
@@ -83,7 +85,8 @@ export class Claim<Row, DB> extends Handle {
   /**
    * Sets the row aside at once, whatever attempts it has left: it is claimed again only after a `retry`.
    *
-   * @throws StaleTokenError when somebody else has the row by now, or it was settled
+   * @throws StaleTokenError when somebody else has the row by now, or it was settled; StateError in storage `held`,
+   * which has nowhere to set it
    */
   fail(error: unknown): Promise<void> {
     return this.#settle('failed', () => this.#keeper.fail(this.#claimed, textOf(error)));
@@ -91,13 +94,22 @@ export class Claim<Row, DB> extends Handle {
 
   /**
    * Gives the row back, for another attempt: at once or `after` a while. Without an `error` the attempt does not count.
-   * A row that somebody else has by now is left alone.
+   * A row that somebody else has by now is left alone. In storage `held` it is always at once, and nothing counts.
+   *
+   * @throws ArgumentError in storage `held` for `after` and `error`, which it cannot keep
    */
   override async release(options?: ReleaseOptions): Promise<void> {
     const { after, error } = validate('options', options, {
       after: withDefault(duration(), 0),
       error: optional((_, value) => value),
     });
+    if (!this.#keeper.keepsReturns && (after > 0 || error !== undefined)) {
+      throw new ArgumentError(
+        'options',
+        `nothing: storage 'held' keeps no time and no error of a row`,
+        options,
+      );
+    }
     await this.#settling?.catch(() => {});
     const spent = error !== undefined && this.attempt >= this.#keeper.maxAttempts;
     this.#way = {

@@ -1,14 +1,23 @@
 import { pause } from '../core/abort.ts';
 import { DatabaseError, LockLostError } from '../core/errors.ts';
-import type { Holding } from '../core/handle.ts';
-import { hasState, holderExpired, holderFenced, isCollision } from '../core/sqlstate.ts';
+import { hasState, holderFenced, isCollision } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
-import { freeUnknown } from '../sql/claim-settle.ts';
+import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Statement } from '../sql/statement.ts';
 import type { ClaimContext } from './register.ts';
 import type { UserDatabase } from './user-database.ts';
+
+/** What a claim came to. */
+export interface Taken {
+  readonly holder: Holder;
+  readonly claimed: readonly ClaimedRow[];
+  /** How many rows were set aside on the way. */
+  readonly aside: number;
+  /** How many rows somebody else got meanwhile. */
+  readonly refused: number;
+}
 
 /** One claim for the living holder of the process, and what happens when its answer is lost. */
 export class Claiming {
@@ -22,30 +31,20 @@ export class Claiming {
     this.#ttl = ttl;
   }
 
-  /** Rows that were claimed, and those that were set aside on the way, with the holder that has the former. */
-  async claim(
-    table: ClaimTable,
-    statement: (holder: Holder) => Statement,
-  ): Promise<{ readonly holder: Holder; readonly claimed: ClaimedRow[]; readonly aside: ClaimedRow[] }> {
-    // Keeps the holder from being closed for want of use while the claim is under way.
-    const pending: Holding = { lose() {} };
-    for (let dead = 0; ; dead += 1) {
-      const holder = await this.#context.holders.use(this.#ttl);
-      holder.add(pending);
-      try {
+  /** What a claim came to, with the holder that has what was claimed. */
+  claim(table: ClaimTable, statement: (holder: Holder) => Statement): Promise<Taken> {
+    return this.#context.holders.living(
+      this.#ttl,
+      () => table.table,
+      async (holder) => {
         const rows = await this.#ask(table, holder, statement);
-        const claimed = rows.filter(({ aside }) => !aside);
+        const claimed = rows.filter(isClaimed);
         if (claimed.length > 0) await holder.freshen();
-        if (holder.live) return { holder, claimed, aside: rows.filter(({ aside }) => aside) };
-        throw new LockLostError(table.table, 'expired');
-      } catch (error) {
-        if (!hasState(error, holderExpired)) throw error;
-        holder.buried();
-        if (dead === 2) throw new LockLostError(table.table, 'expired', { cause: error });
-      } finally {
-        holder.drop(pending);
-      }
-    }
+        if (!holder.live) throw new LockLostError(table.table, 'expired');
+        const aside = rows.filter((row) => row.aside).length;
+        return { holder, claimed, aside, refused: rows.length - claimed.length - aside };
+      },
+    );
   }
 
   async #ask(
@@ -57,7 +56,7 @@ export class Claiming {
       try {
         return await this.#context.registers.of(table.oid).run(async () => {
           const rows = readClaimed(await this.#database.query(statement(holder)));
-          for (const row of rows) if (!row.aside) this.#context.registers.of(table.oid).add(holder, row);
+          for (const row of rows.filter(isClaimed)) this.#context.registers.of(table.oid).add(holder, row);
           return rows;
         });
       } catch (error) {
@@ -87,7 +86,11 @@ export class Claiming {
       while (holder.live) {
         try {
           await this.#database.query(
-            freeUnknown(table, holder.id, this.#context.registers.of(table.oid).known(holder)),
+            statementsOf(table).freeUnknown(
+              table,
+              holder.id,
+              this.#context.registers.of(table.oid).known(holder),
+            ),
           );
           return;
         } catch (error) {
@@ -97,4 +100,8 @@ export class Claiming {
       }
     });
   }
+}
+
+function isClaimed({ aside, refused }: ClaimedRow): boolean {
+  return !aside && !refused;
 }

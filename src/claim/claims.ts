@@ -6,6 +6,7 @@ import { RowClaims } from './row-claims.ts';
 export class Claims {
   readonly #context: ClaimContext;
   readonly #defined = new Set<{ close(): Promise<void> }>();
+  #closed = false;
 
   /** @internal */
   constructor(context: Omit<ClaimContext, 'registers'>) {
@@ -25,13 +26,14 @@ export class Claims {
    */
   define<DB, Table extends keyof DB & string>(options: ClaimOptions<DB, Table>): RowClaims<DB, Table> {
     const definition = definitionOf(this.#context.schema, options);
-    const rows = new RowClaims<DB, Table>(this.#context, definition);
+    const rows = new RowClaims<DB, Table>(this.#context, definition, this.#closed);
     this.#defined.add(rows);
     return rows;
   }
 
   /** @internal */
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.allSettled([...this.#defined].map((rows) => rows.close()));
   }
 }

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { ArgumentError, SchemaError } from '../core/errors.ts';
 import { type Check, validate, withDefault } from '../core/options.ts';
 import { hasState } from '../core/sqlstate.ts';
+import { columnText, joinedText } from '../sql/claim-names.ts';
 import {
   addColumns,
   addIndexes,
@@ -9,10 +10,12 @@ import {
   type ClaimTable,
   claimColumns,
   describeTable,
+  type RowNames,
   readTable,
   type TableFacts,
 } from '../sql/claim-table.ts';
 import { createWakeTrigger, findWakeTrigger } from '../sql/claim-wake.ts';
+import { callOf } from '../sql/statement.ts';
 import { columnName } from './query-text.ts';
 import type { UserDatabase } from './user-database.ts';
 
@@ -47,7 +50,8 @@ export class Preparing {
   /** The statements that make the table ready, for a migration. */
   ddl(options?: PrepareOptions): string {
     const wakeOn = this.#wakeOn(options);
-    const statements = [addColumns(this.#shape), ...Object.values(this.#indexes())];
+    const columns = this.#columns.length > 0 ? [addColumns(this.#shape)] : [];
+    const statements = [...columns, ...Object.values(this.#indexes())];
     if (wakeOn !== undefined) statements.push(createWakeTrigger(this.#shape, wakeOn));
     return statements.map((statement) => `${statement};\n`).join('\n');
   }
@@ -56,7 +60,7 @@ export class Preparing {
   async ensure(options?: PrepareOptions): Promise<void> {
     const wakeOn = this.#wakeOn(options);
     const facts = await this.#look();
-    if (missingColumns(facts).length > 0) await this.#run(addColumns(this.#shape));
+    if (this.#lacking(facts).length > 0) await this.#run(addColumns(this.#shape));
     for (const statement of Object.values(this.#missing(facts))) await this.#run(statement);
     if (wakeOn !== undefined) {
       const [trigger] = await this.#database.query(findWakeTrigger(this.#shape, wakeOn));
@@ -81,17 +85,62 @@ export class Preparing {
 
   async #find(): Promise<ClaimTable> {
     const facts = await this.#look();
-    if (missingColumns(facts).length > 0) {
+    const lacking = this.#lacking(facts);
+    if (lacking.length > 0) {
       throw new SchemaError(
-        `table ${this.#shape.table} lacks ${missingColumns(facts).join(', ')}: call ensure(), or run the statements of ddl()`,
+        `table ${this.#shape.table} lacks ${lacking.join(', ')}: call ensure(), or run the statements of ddl()`,
       );
     }
-    const types = this.#shape.key.map((name) => facts.columns.get(name) ?? '');
-    return { ...this.#shape, oid: facts.oid, types };
+    const types = this.#shape.key.map((name) => facts.columns.get(name)?.type ?? '');
+    const groups = this.#groups(facts);
+    const groupTypes = groups.map((name) => facts.columns.get(name)?.type ?? '');
+    return { ...this.#shape, oid: facts.oid, types, groups, groupTypes, names: await this.#names(facts) };
+  }
+
+  /** Has the table known for claims beside it, where that is where they are. */
+  async #names(facts: TableFacts): Promise<RowNames | undefined> {
+    const { schema, storage, table, key, tenant } = this.#shape;
+    if (storage !== 'sidecar') return undefined;
+    if (Object.keys(claimColumns).some((name) => facts.columns.has(name))) {
+      const expected = `'columns' for ${table}, which has columns for claims: both at once would not exclude each other`;
+      throw new ArgumentError('options.storage', expected, storage);
+    }
+    const keys = key.map((name) => this.#text('options.key', name, facts));
+    const text = tenant === undefined ? `''::text` : this.#text('options.tenant', tenant, facts);
+    const statement = callOf(schema, 'claim_source', [facts.oid, key, tenant ?? null]);
+    const [row] = await this.#database.query(statement);
+    return { source: row?.answer ?? '', tenant: `coalesce(${text}, '')`, key: joinedText(keys) };
+  }
+
+  #groups({ columns }: TableFacts): readonly string[] {
+    const { fair, perKey, tenant } = this.#shape;
+    if (fair && tenant !== undefined) return [tenant];
+    const by = perKey?.by ?? [];
+    const nullable = by.filter((name) => columns.get(name)?.nullable);
+    if (nullable.length === 0) return by;
+    const expected = "columns that are not null: a row without a key is in nobody's way";
+    throw new ArgumentError('options.perKey.by', expected, nullable);
+  }
+
+  #text(option: string, name: string, { columns }: TableFacts): string {
+    const facts = columns.get(name);
+    const text = facts && columnText(this.#shape.bare, name, facts);
+    if (text !== undefined) return text;
+    const expected = `columns whose text is the same in every session, for storage 'sidecar'`;
+    throw new ArgumentError(option, expected, `${name} ${facts?.type}`);
+  }
+
+  /** The columns that claims are kept in. */
+  get #columns(): string[] {
+    return this.#shape.storage === 'columns' ? Object.keys(claimColumns) : [];
+  }
+
+  #lacking({ columns }: TableFacts): string[] {
+    return this.#columns.filter((name) => !columns.has(name));
   }
 
   async #look(): Promise<TableFacts> {
-    const { table, key, tenant, order } = this.#shape;
+    const { table, key, tenant, order, perKey } = this.#shape;
     const [row] = await this.#database.query(describeTable(table, key));
     if (row === undefined) throw new ArgumentError('options.table', 'a table of the database', table);
     const facts = readTable(row);
@@ -99,7 +148,12 @@ export class Preparing {
     if (other !== undefined) {
       throw new ArgumentError('options.table', `a table: a claim locks rows, and ${other} has none`, table);
     }
-    for (const name of [...key, ...(tenant === undefined ? [] : [tenant]), ...order.map((one) => one.name)]) {
+    for (const name of [
+      ...key,
+      ...(tenant === undefined ? [] : [tenant]),
+      ...order.map((one) => one.name),
+      ...(perKey?.by ?? []),
+    ]) {
       if (!facts.columns.has(name)) throw new ArgumentError('options', `columns of ${table}`, name);
     }
     if (!facts.keyed)
@@ -147,7 +201,3 @@ const columnNames: Check<readonly string[]> = (argument, value) => {
   if (Array.isArray(value) && value.length > 0 && value.every(named)) return value as string[];
   throw new ArgumentError(argument, 'an array of columns', value);
 };
-
-function missingColumns({ columns }: TableFacts): string[] {
-  return Object.keys(claimColumns).filter((name) => !columns.has(name));
-}

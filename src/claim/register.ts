@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
+import type { Commands } from '../session/commands.ts';
 import type { Notifications } from '../session/notifications.ts';
 import type { ClaimedKey } from '../sql/claim.ts';
 
@@ -9,6 +10,7 @@ export interface ClaimContext {
   readonly schema: string;
   readonly clock: Clock;
   readonly holders: Holders;
+  readonly commands: Commands;
   readonly notifications: Notifications;
   readonly registers: Registers;
 }

@@ -1,25 +1,22 @@
 import type { Selectable } from 'kysely';
 import { within } from '../core/abort.ts';
-import { ArgumentError, type LossReason, lossTexts } from '../core/errors.ts';
+import { ArgumentError } from '../core/errors.ts';
 import { integer, optional, storableText, validate, withDefault } from '../core/options.ts';
-import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
-import { type ClaimedRow, claimNamedRows, claimRows, withoutOurs } from '../sql/claim.ts';
-import { listAside, retryRows } from '../sql/claim-settle.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
-import { Attempt } from './attempt.ts';
-import { Claim } from './claim.ts';
-import { Claiming } from './claiming.ts';
+import type { Claim } from './claim.ts';
 import type { ColumnOf, definitionOf } from './definition.ts';
 import { examine } from './doctor.ts';
 import type { ClaimFinding } from './findings.ts';
+import { HeldRows } from './held-rows.ts';
+import { LivingRows } from './living-rows.ts';
 import { type PrepareOptions, Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
-import { Settling } from './settling.ts';
+import type { AsideRow, RowStore } from './row-store.ts';
 import { UserDatabase } from './user-database.ts';
 import { Waking } from './waking.ts';
 import type { WorkOptions } from './work-options.ts';
-import { type Handler, Workers } from './workers.ts';
+import { type Handler, Workers, type WorkSource } from './workers.ts';
 
 /** How many rows are claimed, and whose. */
 export interface ClaimLimits {
@@ -32,15 +29,6 @@ export interface ClaimLimits {
 /** The key of a row: the value of its only column, or the values of all of them in the order of the definition. */
 export type RowKey = string | number | bigint | readonly (string | number | bigint)[];
 
-/** A row that was set aside. */
-export interface AsideRow<Row> {
-  readonly row: Row;
-  /** How often it was tried. */
-  readonly attempts: number;
-  /** What the last attempt that said so failed with. */
-  readonly error: string | null;
-}
-
 const mostRows = 10_000;
 /** Longest time that `close` tries to give rows back, in milliseconds. */
 const closeLimit = 5_000;
@@ -51,19 +39,21 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   readonly #definition: ReturnType<typeof definitionOf>;
   readonly #database: UserDatabase;
   readonly #preparing: Preparing;
-  readonly #claiming: Claiming;
-  readonly #claims = new Map<Claim<Selectable<DB[Table]>, DB>, Attempt>();
+  readonly #rows: RowStore<Selectable<DB[Table]>, DB>;
   readonly #workers = new Set<Workers<Selectable<DB[Table]>, DB>>();
-  #settling: Promise<Settling> | undefined;
-  #closed = false;
+  #closed: boolean;
 
   /** @internal */
-  constructor(context: ClaimContext, definition: ReturnType<typeof definitionOf>) {
+  constructor(context: ClaimContext, definition: ReturnType<typeof definitionOf>, closed: boolean) {
+    this.#closed = closed;
     this.#context = context;
     this.#definition = definition;
     this.#database = new UserDatabase(definition.db, context.schema);
     this.#preparing = new Preparing(this.#database, definition.shape);
-    this.#claiming = new Claiming(context, this.#database, definition.ttl);
+    this.#rows =
+      definition.shape.storage === 'held'
+        ? new HeldRows(context, definition, this.#database)
+        : new LivingRows(context, definition, this.#database, this.#preparing);
   }
 
   /** The statements that give the table what its claims need, for your own migration. Sends nothing. */
@@ -72,11 +62,12 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   }
 
   /**
-   * Runs what `ddl()` prints, as far as it is not there yet. While an index is built, writes to the table wait: for a
+   * Runs what `ddl()` prints, as far as it is not there yet, and forgets what is kept of rows that are gone. While an index is built, writes to the table wait: for a
    * large table in use put `ddl()` into a migration, with `create index concurrently`.
    */
   async ensure(options?: PrepareOptions<ColumnOf<DB, Table>>): Promise<void> {
     await this.#preparing.ensure(options);
+    await this.#rows.forget(await this.#table());
   }
 
   /**
@@ -84,7 +75,8 @@ export class RowClaims<DB, Table extends keyof DB & string> {
    * workers that died. Rows whose attempts are used up are set aside on the way.
    *
    * @throws ArgumentError for wrong arguments, or a table that does not fit; SchemaError when its columns are missing;
-   * DatabaseError when the database fails; LockLostError when the answer came later than the ttl
+   * DatabaseError when the database fails; LockLostError when the answer came later than the ttl; LimitError in storage
+   * `held` when all its connections are taken by claims
    *
    * @example
    * for (const claim of await orders.claim({ limit: 50 })) await claim.complete();
@@ -94,15 +86,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
       limit: withDefault(integer({ min: 1, max: mostRows }), 1),
       tenant: optional((argument, value) => this.#tenantOf(argument, value)),
     });
-    for (;;) {
-      const table = await this.#table();
-      const { holder, claimed, aside } = await this.#claiming.claim(table, (one) =>
-        claimRows(table, one, limit, tenant),
-      );
-      // Rows that were set aside may have stood in the way of others.
-      if (claimed.length > 0 || aside.length === 0)
-        return claimed.map((row) => this.#hand(table, holder, row));
-    }
+    return this.#rows.claim(await this.#table(), limit, tenant);
   }
 
   /**
@@ -112,9 +96,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   async claimKeys(keys: readonly RowKey[]): Promise<Claim<Selectable<DB[Table]>, DB>[]> {
     const asked = this.#keysOf(keys);
     if (asked.length === 0) return [];
-    const table = await this.#table();
-    const { holder, claimed } = await this.#claiming.claim(table, (one) => claimNamedRows(table, one, asked));
-    return claimed.map((row) => this.#hand(table, holder, row));
+    return this.#rows.claimKeys(await this.#table(), asked);
   }
 
   /** Rows that were set aside: their attempts are used up, or somebody said `fail`. */
@@ -123,19 +105,14 @@ export class RowClaims<DB, Table extends keyof DB & string> {
       limit: withDefault(integer({ min: 1, max: mostRows }), 100),
       tenant: optional((argument, value) => this.#tenantOf(argument, value)),
     });
-    const rows = await this.#database.query(listAside(await this.#table(), limit, tenant));
-    return rows.map(({ fencepost, ...row }) => {
-      const [attempts, error] = JSON.parse((fencepost ?? '=[]').slice(1)) as [number, string | null];
-      return { row: withoutOurs(row) as Selectable<DB[Table]>, attempts, error };
-    });
+    return this.#rows.aside(await this.#table(), limit, tenant);
   }
 
   /** Lets rows that were set aside or wait be claimed again, at once and with all their attempts; answers how many. */
   async retry(keys: readonly RowKey[]): Promise<number> {
     const asked = this.#keysOf(keys);
     if (asked.length === 0) return 0;
-    const [row] = await this.#database.query(retryRows(await this.#table(), asked));
-    return Number(row?.answer);
+    return this.#rows.retry(await this.#table(), asked);
   }
 
   /** What makes these claims slow, and how to mend it: nothing when all is well. It reads, and claims nothing. */
@@ -158,10 +135,14 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     handler: Handler<Selectable<DB[Table]>, DB>,
   ): Workers<Selectable<DB[Table]>, DB> {
     if (this.#closed) throw closedError();
-    const source = {
+    const rows = this.#rows;
+    const source: WorkSource<Selectable<DB[Table]>, DB> = {
       clock: this.#context.clock,
-      claim: (limits: ClaimLimits) => this.claim(limits),
-      abandon: (claim: Claim<Selectable<DB[Table]>, DB>) => this.#claims.get(claim)?.end('shutdown'),
+      most: this.#definition.most,
+      keyed: this.#definition.shape.perKey !== undefined,
+      claim: (limits) => this.claim(limits),
+      abandon: (claim) => rows.abandon(claim),
+      giveBack: (...failed) => rows.giveBack(...failed),
       waking: () =>
         new Waking(this.#context.clock, this.#context.notifications, this.#database, () => this.#table()),
     };
@@ -174,56 +155,13 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   async close(): Promise<void> {
     await Promise.allSettled([...this.#workers].map((workers) => workers.stop()));
     this.#closed = true;
-    const released = Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
     // A pool that was ended first answers no more: the rows are free when the holder is closed, right after this.
-    await within(this.#context.clock, closeLimit, released);
+    await within(this.#context.clock, closeLimit, this.#rows.close());
   }
 
   async #table(): Promise<ClaimTable> {
     if (this.#closed) throw closedError();
     return this.#preparing.table();
-  }
-
-  #hand(table: ClaimTable, holder: Holder, row: ClaimedRow): Claim<Selectable<DB[Table]>, DB> {
-    const { clock, registers } = this.#context;
-    const register = registers.of(table.oid);
-    const { deadline, shape } = this.#definition;
-    const key = `${shape.table} ${row.key.join('/')}`;
-    const tenure = new Attempt(holder, clock, deadline);
-    const claim: Claim<Selectable<DB[Table]>, DB> = new Claim(
-      {
-        maxAttempts: shape.maxAttempts,
-        complete: async (claimed, work) => (await this.#settle()).complete(key, claimed, work),
-        fail: async (claimed, error) => (await this.#settle()).fail(key, claimed, error),
-        giveBack: async (claimed, way) => (await this.#settle()).giveBack(claimed, way, () => holder.live),
-        ended: (claimed, reason) => {
-          this.#claims.delete(claim);
-          // Lost for the process, and not by it: the holder lives on, and the row with it.
-          if (reason === undefined || !holder.live) register.delete(holder, claimed);
-          else void this.#expel(holder, claimed, reason).finally(() => register.delete(holder, claimed));
-        },
-      },
-      tenure,
-      key,
-      row,
-    );
-    this.#claims.set(claim, tenure);
-    return claim;
-  }
-
-  async #expel(holder: Holder, row: ClaimedRow, reason: LossReason): Promise<void> {
-    const { maxAttempts } = this.#definition.shape;
-    const unused = reason === 'shutdown';
-    const after = !unused && row.attempt >= maxAttempts ? undefined : 0;
-    const error = unused ? undefined : lossTexts[reason];
-    await (await this.#settle()).giveBack(row, { after, error, unused }, () => holder.live).catch(() => {});
-  }
-
-  #settle(): Promise<Settling> {
-    this.#settling ??= this.#preparing
-      .table()
-      .then((table) => new Settling(this.#database, table, this.#context.clock));
-    return this.#settling;
   }
 
   #tenantOf(argument: string, value: unknown): unknown {

@@ -5,7 +5,8 @@ import { FencepostError, StaleTokenError } from '../core/errors.ts';
 import { Commands, type Kind } from '../session/commands.ts';
 import { runIn } from '../session/transaction.ts';
 import type { ClaimedKey } from '../sql/claim.ts';
-import { completeRows, pinRow, type Return, readSettled, returnRows } from '../sql/claim-settle.ts';
+import { type Return, readSettled } from '../sql/claim-columns-settle.ts';
+import { type ClaimStatements, statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { AnyTables } from './query-text.ts';
 import { failureOf, type UserDatabase } from './user-database.ts';
@@ -17,6 +18,7 @@ const limit = 256;
 export class Settling {
   readonly #database: UserDatabase;
   readonly #table: ClaimTable;
+  readonly #statements: ClaimStatements;
   readonly #clock: Clock;
   readonly #commands: Commands;
   readonly #complete: Kind<ClaimedKey, boolean>;
@@ -25,12 +27,13 @@ export class Settling {
   constructor(database: UserDatabase, table: ClaimTable, clock: Clock) {
     this.#database = database;
     this.#table = table;
+    this.#statements = statementsOf(table);
     this.#clock = clock;
     this.#commands = new Commands(async () => database, clock);
     const read = (rows: Parameters<typeof readSettled>[0], calls: readonly unknown[]): boolean[] =>
       readSettled(rows, calls.length);
-    this.#complete = { limit, statement: (claims) => completeRows(table, claims), read };
-    this.#return = { limit, statement: (claims) => returnRows(table, claims), read };
+    this.#complete = { limit, statement: (claims) => this.#statements.completeRows(table, claims), read };
+    this.#return = { limit, statement: (claims) => this.#statements.returnRows(table, claims), read };
   }
 
   async complete(
@@ -70,7 +73,7 @@ export class Settling {
     let thrown: { readonly error: unknown } | undefined;
     try {
       await this.#database.transaction(async (trx, kysely) => {
-        const pinned = await runIn('transaction', trx, pinRow(this.#table, claim));
+        const pinned = await runIn('transaction', trx, this.#statements.pinRow(this.#table, claim));
         if (pinned.length === 0) throw new StaleTokenError(key, claim.token);
         try {
           await work(kysely);
@@ -79,7 +82,7 @@ export class Settling {
           throw error;
         }
         // Under the lock only `work` itself can have changed the row: then it has settled it in its own way.
-        await runIn('transaction', trx, completeRows(this.#table, [claim]));
+        await runIn('transaction', trx, this.#statements.completeRows(this.#table, [claim]));
       });
     } catch (error) {
       if (thrown !== undefined) throw thrown.error;

@@ -57,7 +57,7 @@ export class UserDatabase {
 /** An error without a SQLSTATE came from the driver or the pool: what was sent may have been done. */
 export function failureOf(doing: string, error: unknown, schema: string): FencepostError {
   // What is missing or forbidden may be the caller's: that no migration of ours mends.
-  const ours = error instanceof Error && /\bclaim_(dead|token|wake|wanted)\b|\bschema\b/.test(error.message);
+  const ours = error instanceof Error && /\bclaim_[a-z]+\b|\.claims\b|\bschema\b/.test(error.message);
   const failure = databaseFailure(doing, error, ours ? schema : undefined);
   const ended = sqlStateOf(error) === undefined || (error as { severity?: unknown }).severity !== 'ERROR';
   if (!(failure instanceof DatabaseError) || failure.inDoubt || !ended) return failure;

@@ -63,6 +63,11 @@ export class Waking {
     if (early > 0) await pause(this.#clock, early, signal);
   }
 
+  /** Something has changed in this process that may let it find rows. */
+  ring(): void {
+    this.#bell.ring();
+  }
+
   /** There is work enough: nobody need tell. */
   rest(): void {
     this.#stopHearing?.();

@@ -5,7 +5,7 @@ import type { WorkEvent } from './tally.ts';
 
 /** How rows are worked on. */
 export interface WorkOptions<Row = unknown, DB = unknown> {
-  /** How many rows at one time. 10 by default. */
+  /** How many rows at one time. 10 by default; in storage `held` at most `connections`, which is its default there. */
   readonly concurrency?: number | undefined;
   /**
    * Most rows in one claim, and most that are claimed before there is room for them. A greater one saves round trips,
@@ -24,7 +24,8 @@ export interface WorkOptions<Row = unknown, DB = unknown> {
   readonly tenant?: string | number | bigint | undefined;
   /**
    * How long after a failed attempt the next one comes, by the number of the one that failed. By default 1 second,
-   * doubled each time, to 5 minutes, and half of it at random.
+   * doubled each time, to 5 minutes, and half of it at random. In storage `held`, where nobody counts, the row stays
+   * locked for that time, and its place taken.
    */
   readonly backoff?: ((attempt: number) => Duration) | undefined;
   /** How long `stop()` waits for handlers before it aborts their signals. 30 seconds by default. */
@@ -38,9 +39,9 @@ export interface WorkOptions<Row = unknown, DB = unknown> {
 }
 
 /** What the options come to. */
-export function workOptions<Row, DB>(given: unknown) {
+export function workOptions<Row, DB>(given: unknown, most: number) {
   const { concurrency, batch, ...rest } = validate('options', given, {
-    concurrency: withDefault(integer({ min: 1, max: 10_000 }), 10),
+    concurrency: withDefault(integer({ min: 1, max: Math.min(10_000, most) }), Math.min(10, most)),
     batch: optional(integer({ min: 1, max: 10_000 })),
     poll: withDefault(duration({ min: 1 }), 1_000),
     wake: withDefault(boolean(), false),

@@ -1,5 +1,6 @@
 import { pause, within } from '../core/abort.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import type { Duration } from '../core/duration.ts';
 import { ArgumentError, FencepostError, StaleTokenError } from '../core/errors.ts';
 import type { Claim } from './claim.ts';
 import { Tally, type WorkEvent, type WorkStats } from './tally.ts';
@@ -10,8 +11,14 @@ import { type WorkOptions, workOptions } from './work-options.ts';
 export interface WorkSource<Row, DB> {
   readonly clock: Clock;
   claim(limits: { limit: number; tenant: WorkOptions['tenant'] }): Promise<Claim<Row, DB>[]>;
+  /** Most claims that can be held at one time; then none is made before there is room for it. */
+  readonly most: number;
+  /** Whether a row that was settled makes room for another one that could not be claimed before. */
+  readonly keyed: boolean;
   /** Aborts the signal of a claim that is still held and gives its row back. */
   abandon(claim: Claim<Row, DB>): void;
+  /** An attempt has failed; the next one comes so much later. */
+  giveBack(claim: Claim<Row, DB>, after: Duration, error: unknown, signal: AbortSignal): Promise<void>;
   waking(): Waking;
 }
 
@@ -32,13 +39,14 @@ export class Workers<Row, DB> implements AsyncDisposable {
   readonly #running = new Map<Claim<Row, DB>, Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #fetching: Promise<void>;
+  #waking: Waking | undefined;
   #room = Promise.withResolvers<void>();
   #stopped: Promise<void> | undefined;
 
   /** @internal */
   constructor(source: WorkSource<Row, DB>, options: unknown, handler: Handler<Row, DB>) {
     this.#source = source;
-    this.#options = workOptions<Row, DB>(options);
+    this.#options = workOptions<Row, DB>(options, source.most);
     this.#tally = new Tally(source.clock);
     if (typeof handler !== 'function') throw new ArgumentError('handler', 'a function', handler);
     this.#handler = handler;
@@ -81,20 +89,21 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   async #fetch(): Promise<void> {
     const { wake } = this.#options;
-    const waking = wake ? this.#source.waking() : undefined;
+    this.#waking = wake ? this.#source.waking() : undefined;
     try {
-      await this.#fetchUntilStopped(waking);
+      await this.#fetchUntilStopped(this.#waking);
     } finally {
-      waking?.rest();
+      this.#waking?.rest();
     }
   }
 
   async #fetchUntilStopped(waking: Waking | undefined): Promise<void> {
     const { concurrency, batch, poll, tenant } = this.#options;
-    const { clock } = this.#source;
+    const { most } = this.#source;
     const { signal: stopping } = this.#stopping;
+    const ahead = most === Infinity ? batch : 0;
     for (let failures = 0; !stopping.aborted; ) {
-      const limit = Math.min(batch, concurrency + batch - this.#running.size - this.#queue.length);
+      const limit = Math.min(batch, concurrency + ahead - this.#running.size - this.#queue.length);
       // Not for every single place: a claim costs a round trip.
       if (limit < Math.ceil(Math.min(batch, concurrency) / 2)) {
         this.#room = Promise.withResolvers();
@@ -119,8 +128,19 @@ export class Workers<Row, DB> implements AsyncDisposable {
       }
       if (failures === 0 && (found === limit || waking !== undefined)) continue;
       const wait = Math.min(poll * 2 ** Math.max(0, failures - 1), Math.max(poll, longestPause));
-      await pause(clock, jittered(wait), stopping).catch(() => {});
+      await this.#wait(jittered(wait));
     }
+  }
+
+  async #wait(time: number): Promise<void> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#stopping.signal]);
+    const waited = pause(this.#source.clock, time, signal).catch(() => {});
+    if (this.#source.keyed) {
+      this.#room = Promise.withResolvers();
+      await Promise.race([waited, this.#room.promise]);
+    } else await waited;
+    over.abort();
   }
 
   #start(): void {
@@ -136,6 +156,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
         this.#running.delete(claim);
         this.#start();
         this.#room.resolve();
+        if (this.#source.keyed) this.#waking?.ring();
       });
       this.#running.set(claim, running);
     }
@@ -152,7 +173,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
       thrown = error;
       try {
         const after = this.#options.backoff(claim.attempt);
-        if (!claim.settled) await claim.release({ after, error });
+        if (!claim.settled) await this.#source.giveBack(claim, after, error, this.#stopping.signal);
       } catch (failure) {
         this.#options.onError?.(failure);
       }

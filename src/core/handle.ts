@@ -1,3 +1,4 @@
+import type { Place } from './chain.ts';
 import { LockLostError, type LossReason, StateError } from './errors.ts';
 
 /** What a tenure tells of its end: something that is held under it. */
@@ -11,8 +12,8 @@ export interface Tenure {
   remaining(): number;
   /** True while the last renewal has not been answered as it should. */
   readonly doubtful: boolean;
-  add(holding: Holding): void;
-  drop(holding: Holding): void;
+  /** Tells the holding of its end, unless that has left before. */
+  add(holding: Holding): Place;
 }
 
 /**
@@ -36,7 +37,7 @@ export abstract class Handle implements AsyncDisposable {
   /** The key in readable form. */
   readonly key: string;
   readonly #tenure: Tenure;
-  readonly #holding: Holding = { lose: (reason, cause) => this.#lose(reason, cause) };
+  readonly #place: Place;
   #lost: { readonly reason: LossReason; readonly cause: unknown } | undefined;
   #error: LockLostError | undefined;
   #releasing: Promise<void> | undefined;
@@ -46,7 +47,7 @@ export abstract class Handle implements AsyncDisposable {
   constructor(key: string, tenure: Tenure) {
     this.key = key;
     this.#tenure = tenure;
-    tenure.add(this.#holding);
+    this.#place = tenure.add(this);
   }
 
   /** Compares clocks each time it is read: after a pause of the process it says `lost` before any timer has run. */
@@ -54,7 +55,7 @@ export abstract class Handle implements AsyncDisposable {
     if (this.#lost !== undefined) return 'lost';
     if (this.#releasing !== undefined) return 'released';
     if (this.#tenure.remaining() <= 0) {
-      this.#lose('expired');
+      this.lose('expired');
       return 'lost';
     }
     return this.#tenure.doubtful ? 'doubtful' : 'held';
@@ -115,21 +116,17 @@ export abstract class Handle implements AsyncDisposable {
     return this.#error;
   }
 
-  /** An operator has taken it away. @internal */
-  protected revoke(): void {
-    this.#lose('revoked');
-  }
-
-  #lose(reason: LossReason, cause?: unknown): void {
+  /** What holds it has ended. @internal */
+  lose(reason: LossReason, cause?: unknown): void {
     if (this.#lost !== undefined || this.#releasing !== undefined) return;
     this.#lost = { reason, cause };
-    this.#tenure.drop(this.#holding);
+    this.#place.leave();
     this.ended();
     this.#controller?.abort(this.#loss);
   }
 
   async #release(): Promise<void> {
-    this.#tenure.drop(this.#holding);
+    this.#place.leave();
     try {
       await this.giveBack();
     } finally {

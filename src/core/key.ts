@@ -34,8 +34,7 @@ const maxEncodedBytes = 8_192;
  */
 export function keyHash(argument: string, key: Key, namespace = ''): bigint {
   if (typeof key === 'bigint') return signed64(argument, key);
-  const encoded =
-    netstring(storableText('namespace', namespace)) + parts(argument, key).map(netstring).join('');
+  const encoded = netstring(storableText('namespace', namespace)) + encodedParts(argument, key);
   if (Buffer.byteLength(encoded) > maxEncodedBytes) {
     const expected = `at most ${maxEncodedBytes} bytes with its namespace and the lengths of its parts`;
     throw new ArgumentError(argument, expected, key);
@@ -55,13 +54,21 @@ export function keyHash(argument: string, key: Key, namespace = ''): bigint {
  */
 export function keyText(argument: string, key: Key): string {
   if (typeof key === 'bigint') return `#${signed64(argument, key)}`;
-  const texts = parts(argument, key);
-  return texts.length > 1 ? JSON.stringify(texts) : texts.join('').replace(/^[[#\\]/, '\\$&');
+  const texts = typeof key === 'string' ? undefined : parts(argument, key);
+  if (texts !== undefined && texts.length > 1) return JSON.stringify(texts);
+  const text = texts === undefined ? storableText(argument, key) : (texts[0] ?? '');
+  return /^[[#\\]/.test(text) ? `\\${text}` : text;
 }
 
 function signed64(argument: string, key: bigint): bigint {
   if (BigInt.asIntN(64, key) === key) return key;
   throw new ArgumentError(argument, 'a bigint that fits into 64 bits with sign', key);
+}
+
+function encodedParts(argument: string, key: Exclude<Key, bigint>): string {
+  return typeof key === 'string'
+    ? netstring(storableText(argument, key))
+    : parts(argument, key).map(netstring).join('');
 }
 
 function parts(argument: string, key: Exclude<Key, bigint>): string[] {

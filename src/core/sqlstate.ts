@@ -5,6 +5,8 @@ export const staleToken = 'FP001';
 export const holderExpired = 'FP002';
 export const holderFenced = 'FP003';
 export const wrongIsolation = 'FP004';
+/** The claims of a table name its rows otherwise than it is asked for. */
+const otherNames = 'FP005';
 /** The tokens go on in another database system, until this one is adopted. */
 const otherSystem = 'FP010';
 export const lockNotAvailable = '55P03';
@@ -61,7 +63,7 @@ export function databaseFailure(doing: string, cause: unknown, schema?: string):
     return new DatabaseError(message, { cause, retriable: true, sqlState, inDoubt: false });
   if (sqlState === '25006') return new StandbyError(message, { cause });
   // The server says what to do: who asks may not know the schema.
-  if (sqlState === otherSystem) return new SchemaError(text, { cause });
+  if (sqlState === otherSystem || sqlState === otherNames) return new SchemaError(text, { cause });
   if (limits.has(sqlState)) return new LimitError(message, { cause });
   if (schema !== undefined && absent.has(sqlState)) {
     return new SchemaError(

@@ -1,4 +1,5 @@
 import { pause, within } from '../core/abort.ts';
+import { Chain, type Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { DatabaseError, type LossReason } from '../core/errors.ts';
 import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
@@ -40,7 +41,7 @@ export class Holder implements LeaseTenure {
   readonly id: string;
   readonly ttl: number;
   readonly #context: HolderContext;
-  readonly #holdings = new Set<Holding>();
+  readonly #holdings = new Chain<Holding>();
   #state: 'live' | 'lost' | 'closed' = 'live';
   /** When the last heartbeat was sent that the server confirmed: the trust window counts from there. */
   #confirmed: Moment;
@@ -98,12 +99,13 @@ export class Holder implements LeaseTenure {
     return left;
   }
 
-  add(holding: Holding): void {
-    this.#holdings.add(holding);
+  add(holding: Holding): Place {
+    return this.#holdings.add(holding);
   }
 
-  drop(holding: Holding): void {
-    this.#holdings.delete(holding);
+  /** Keeps it from being closed for want of use. */
+  use(): Place {
+    return this.#holdings.add({ lose() {} });
   }
 
   /** One heartbeat renews all that is held: sends it now, or joins the one under way. */
@@ -185,7 +187,7 @@ export class Holder implements LeaseTenure {
       this.#planBeat(early);
       return;
     }
-    this.#idleBeats = this.#holdings.size === 0 ? this.#idleBeats + 1 : 0;
+    this.#idleBeats = this.#holdings.empty ? this.#idleBeats + 1 : 0;
     if (this.#idleBeats > 3) {
       this.close().catch(() => {});
       return;
@@ -227,7 +229,6 @@ export class Holder implements LeaseTenure {
     this.#state = state;
     this.#cancelBeat();
     this.#cancelDeadline();
-    for (const holding of [...this.#holdings]) holding.lose(reason);
-    this.#holdings.clear();
+    for (const holding of this.#holdings.list()) holding.lose(reason);
   }
 }

@@ -1,3 +1,5 @@
+import { LockLostError } from '../core/errors.ts';
+import { hasState, holderExpired } from '../core/sqlstate.ts';
 import { closedError } from '../session/database.ts';
 import { Holder, type HolderContext } from './holder.ts';
 
@@ -24,6 +26,30 @@ export class Holders {
     const opening = Holder.open(this.#context, ttl);
     this.#opening.set(ttl, opening);
     return opening;
+  }
+
+  /**
+   * Does something for a living holder, and again for a new one when the server says that it had died. When those die
+   * as well, the server is slower than the ttl, and what was wanted, `what`, counts as lost.
+   */
+  async living<Result>(
+    ttl: number,
+    what: () => string,
+    work: (holder: Holder) => Promise<Result>,
+  ): Promise<Result> {
+    for (let dead = 0; ; dead += 1) {
+      const holder = await this.use(ttl);
+      const use = holder.use();
+      try {
+        return await work(holder);
+      } catch (error) {
+        if (!hasState(error, holderExpired)) throw error;
+        holder.buried();
+        if (dead === 2) throw new LockLostError(what(), 'expired', { cause: error });
+      } finally {
+        use.leave();
+      }
+    }
   }
 
   /** Sends a heartbeat of each, for what its answer says. */

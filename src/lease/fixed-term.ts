@@ -1,3 +1,4 @@
+import type { Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { type Holding, marginOf } from '../core/handle.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
@@ -11,7 +12,7 @@ export interface FixedTermContext {
 }
 
 /** The tenure of one lease with an expiry of its own, which no heartbeat moves. */
-export class FixedTerm implements LeaseTenure {
+export class FixedTerm implements LeaseTenure, Place {
   readonly holder: Holder;
   readonly ttl: number;
   readonly doubtful = false;
@@ -40,12 +41,13 @@ export class FixedTerm implements LeaseTenure {
     return left;
   }
 
-  add(holding: Holding): void {
+  add(holding: Holding): Place {
     this.#holding = holding;
     this.#watchDeadline();
+    return this;
   }
 
-  drop(): void {
+  leave(): void {
     this.#holding = undefined;
     this.#cancelDeadline();
   }

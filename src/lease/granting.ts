@@ -1,8 +1,7 @@
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, FencepostError, LockLostError } from '../core/errors.ts';
-import type { Holding } from '../core/handle.ts';
-import { hasState, holderExpired, holderFenced } from '../core/sqlstate.ts';
+import { hasState, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
 import type { Commands, Kind } from '../session/commands.ts';
@@ -46,23 +45,12 @@ export class Granting implements LeaseKeeper {
   }
 
   /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
-  async try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    // Keeps the holder from being closed for want of use while the acquire is under way.
-    const pending: Holding = { lose() {} };
-    for (let dead = 0; ; dead += 1) {
-      const holder = await this.#context.holders.use(ttl);
-      holder.add(pending);
-      try {
-        return await (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask));
-      } catch (error) {
-        if (!hasState(error, holderExpired)) throw error;
-        // A new holder for the next try. When those die as well, the server is slower than the ttl.
-        holder.buried();
-        if (dead === 2) throw new LockLostError(resourceText(ask.resource), 'expired', { cause: error });
-      } finally {
-        holder.drop(pending);
-      }
-    }
+  try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
+    return this.#context.holders.living(
+      ttl,
+      () => resourceText(ask.resource),
+      (holder) => (renew ? this.#tryLiving(holder, ask) : this.#tryFixed(holder, ask)),
+    );
   }
 
   async #tryLiving(holder: Holder, ask: Ask): Promise<Lease | Refusal> {
@@ -116,7 +104,7 @@ export class Granting implements LeaseKeeper {
 
   #checkRevoked(lease: Lease): void {
     const taken = lease.held.filter(({ token }) => this.#revoked.delete(token));
-    if (taken.length > 0) lease.revoked();
+    if (taken.length > 0) lease.lose('revoked');
   }
 
   /** Sends it until the server has answered, or until nothing is left to tell because the tenure is over. */

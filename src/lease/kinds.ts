@@ -1,6 +1,7 @@
 import { DatabaseError } from '../core/errors.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Kind } from '../session/commands.ts';
+import { UnreplicatedError } from '../session/unreplicated.ts';
 import {
   type Answer,
   type Ask,
@@ -40,13 +41,14 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
     limit,
     statement: (asks) => acquireLeases(schema, holder, term, asks),
     read: ([row], asks) => readAnswers(row, asks),
-    // Those that were refused were refused: only what was granted was to be replicated.
-    readUnreplicated: (error, asks) =>
-      readAnswers(error.rows[0], asks).map((answer) =>
-        'heldFor' in answer ? answer : { granted: answer, unreplicated: error },
-      ),
-    failed(_, error) {
+    failed(error, asks) {
+      if (error instanceof UnreplicatedError)
+        // Those that were refused were refused: only what was granted was to be replicated.
+        return readAnswers(error.rows[0], asks).map((answer) =>
+          'heldFor' in answer ? answer : { granted: answer, unreplicated: error },
+        );
       if (error instanceof DatabaseError && error.inDoubt) holder.distrust();
+      return undefined;
     },
   });
   return {
@@ -62,7 +64,8 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
       statement: (held) => releaseLeases(schema, holder.id, held),
       read: ([row], held) => readFound(row, held.length),
       // Done: what a failover brings back belongs to nobody, and ends with this holder.
-      readUnreplicated: ({ rows: [row] }, held) => readFound(row, held.length),
+      failed: (error, held) =>
+        error instanceof UnreplicatedError ? readFound(error.rows[0], held.length) : undefined,
     },
     withdraw: {
       limit,

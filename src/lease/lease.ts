@@ -91,11 +91,6 @@ export class Lease extends Handle {
   }
 
   /** @internal */
-  revoked(): void {
-    this.revoke();
-  }
-
-  /** @internal */
   protected giveBack(): Promise<void> {
     return this.#keeper.giveBack(this.#tenure, this.held);
   }

@@ -1,8 +1,8 @@
+import { nextTick } from 'node:process';
 import type { Clock } from '../core/clock.ts';
 import { isCollision } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 import { Link, type Session } from './link.ts';
-import { UnreplicatedError } from './unreplicated.ts';
 
 /** Calls that can travel together: many of them become one statement, its rows become their answers. */
 export interface Kind<Call, Answer> {
@@ -10,15 +10,15 @@ export interface Kind<Call, Answer> {
   readonly limit: number;
   statement(calls: readonly Call[]): Statement;
   read(rows: readonly Row[], calls: readonly Call[]): readonly Answer[];
-  /** The answers of a statement that a failover may undo, for a kind that can tell what they are worth. */
-  readUnreplicated?(error: UnreplicatedError, calls: readonly Call[]): readonly Answer[];
-  /** What has to be done about a statement that failed before its callers hear of it. */
-  failed?(calls: readonly Call[], error: unknown): Promise<void> | void;
+  /** What has to be done about a statement that failed. The calls reject with its error, unless this has answers. */
+  failed?(error: unknown, calls: readonly Call[]): Failed<Answer> | Promise<Failed<Answer>>;
 }
+
+type Failed<Answer> = readonly Answer[] | undefined;
 
 /**
  * Group commit: calls that arrive while a round trip is under way travel together in the next one. Nobody waits for
- * company: an idle lane sends at the end of the present turn of the event loop.
+ * company: an idle lane sends as soon as the code that runs at present is done, promises included.
  */
 export class Commands {
   readonly #lanes: { readonly link: Link; busy: boolean }[];
@@ -30,8 +30,13 @@ export class Commands {
     this.#lanes = Array.from({ length: lanes }, () => ({ link: new Link(open, clock), busy: false }));
   }
 
+  /** Nothing is under way and nothing waits. */
+  get idle(): boolean {
+    return this.#queues.size === 0 && !this.#lanes.some(({ busy }) => busy);
+  }
+
   /** Sends a call once. A loss of the connection rejects it: only the caller knows whether to repeat it is right. */
-  submit<Call, Answer>(kind: Kind<Call, Answer>, call: Call): Promise<Answer> {
+  submit<Call, Answer>(kind: Kind<Call, Answer>, call: Call): Promise<Awaited<Answer>> {
     let queue = this.#queues.get(kind) as Queue<Call, Answer> | undefined;
     if (queue === undefined) {
       queue = new Queue(kind);
@@ -39,7 +44,7 @@ export class Commands {
     }
     if (!this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(() => {
+      nextTick(() => {
         this.#scheduled = false;
         this.#dispatch();
       });
@@ -98,7 +103,7 @@ interface Sendable {
 
 interface Pending<Call, Answer> {
   readonly call: Call;
-  resolve(answer: Answer): void;
+  resolve(answer: Awaited<Answer> | PromiseLike<Awaited<Answer>>): void;
   reject(error: unknown): void;
 }
 
@@ -115,8 +120,8 @@ class Queue<Call, Answer> implements Sendable {
     return this.#pending.length === 0;
   }
 
-  add(call: Call): Promise<Answer> {
-    return new Promise((resolve, reject) => this.#pending.push({ call, resolve, reject }));
+  add(call: Call): Promise<Awaited<Answer>> {
+    return new Promise<Awaited<Answer>>((resolve, reject) => this.#pending.push({ call, resolve, reject }));
   }
 
   fail(error: unknown): void {
@@ -127,28 +132,25 @@ class Queue<Call, Answer> implements Sendable {
     const batch = this.#pending.splice(0, this.#kind.limit);
     const calls = batch.map((pending) => pending.call);
     try {
-      const answers = await ask(session, this.#kind, calls);
-      for (const [index, pending] of batch.entries()) pending.resolve(answers[index] as Answer);
+      const answers = await this.#ask(session, calls);
+      for (const [index, pending] of batch.entries()) pending.resolve(answers[index] as Awaited<Answer>);
     } catch (error) {
-      await this.#kind.failed?.(calls, error);
       for (const pending of batch) pending.reject(error);
     }
   }
-}
 
-/** A collision (40001, 40P01, 55P03) did nothing: the statement is sent again. */
-async function ask<Call, Answer>(
-  session: Session,
-  kind: Kind<Call, Answer>,
-  calls: readonly Call[],
-): Promise<readonly Answer[]> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return kind.read(await session.query(kind.statement(calls)), calls);
-    } catch (error) {
-      if (error instanceof UnreplicatedError && kind.readUnreplicated !== undefined)
-        return kind.readUnreplicated(error, calls);
-      if (!isCollision(error) || attempt === 10) throw error;
+  /** A collision (40001, 40P01, 55P03) did nothing: the statement is sent again. */
+  async #ask(session: Session, calls: readonly Call[]): Promise<readonly Answer[]> {
+    const kind = this.#kind;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return kind.read(await session.query(kind.statement(calls)), calls);
+      } catch (error) {
+        if (isCollision(error) && attempt < 10) continue;
+        const answers = await kind.failed?.(error, calls);
+        if (answers === undefined) throw error;
+        return answers;
+      }
     }
   }
 }

@@ -1,3 +1,4 @@
+import { Chain, type Place } from '../core/chain.ts';
 import type { Clock, Moment } from '../core/clock.ts';
 import { DatabaseError, type LossReason, PoolerError } from '../core/errors.ts';
 import type { Holding, Tenure } from '../core/handle.ts';
@@ -46,7 +47,7 @@ export class LockConnection implements Tenure {
   readonly #connection: Connection;
   readonly #options: LockSessionOptions;
   readonly #commands: Commands;
-  readonly #holdings = new Set<Holding>();
+  readonly #holdings = new Chain<Holding>();
   /** The shared keys that it has, as often as they were granted to it. */
   readonly #shared = new Set<LockSet>();
   readonly #pulse: Pulse;
@@ -96,7 +97,7 @@ export class LockConnection implements Tenure {
   }
 
   get idle(): boolean {
-    return this.#holdings.size === 0;
+    return this.#holdings.empty;
   }
 
   get doubtful(): boolean {
@@ -113,36 +114,18 @@ export class LockConnection implements Tenure {
     return remaining;
   }
 
-  add(holding: Holding): void {
-    this.#holdings.add(holding);
-  }
-
-  drop(holding: Holding): void {
-    this.#holdings.delete(holding);
+  add(holding: Holding): Place {
+    return this.#holdings.add(holding);
   }
 
   /** Takes all keys of the set that are free; true when that was all of them, otherwise it holds none. */
-  async try(set: LockSet): Promise<boolean> {
-    // Keeps the session from being closed for want of use meanwhile.
-    const pending: Holding = { lose() {} };
-    this.add(pending);
-    try {
-      const taken = await this.#commands.submit(this.#tries, set);
-      if (taken.length === set.hashes.length) {
-        this.#has(set);
-        return true;
-      }
-      if (taken.length > 0) await this.unlock({ hashes: taken, shared: set.shared });
-      return false;
-    } finally {
-      this.drop(pending);
-    }
+  try(set: LockSet): Promise<boolean> {
+    return this.#commands.submit(this.#tries, set);
   }
 
   /** Ends when the session does not have the locks any more, and be it because it was closed. */
-  async unlock(set: LockSet): Promise<void> {
-    await this.#commands.submit(this.#unlocks, set).catch(() => this.#giveUp());
-    this.#shared.delete(set);
+  unlock(set: LockSet): Promise<void> {
+    return this.#commands.submit(this.#unlocks, set);
   }
 
   /**
@@ -156,8 +139,8 @@ export class LockConnection implements Tenure {
       await this.#ask(waitForLocks(set, wait, this.pid), Infinity);
       // The grant can be as old as the wait: only a new answer says that the session is still there.
       if (this.doubtful) await this.#ask(ping);
-      this.#has(set);
-      return true;
+      this.#checkTrusted();
+      return this.#has(set);
     } catch (error) {
       if (!this.lost) await this.#ask(unlockAll).catch(() => this.#giveUp());
       if (hasState(error, lockNotAvailable)) return false;
@@ -178,24 +161,35 @@ export class LockConnection implements Tenure {
     await this.#connection.close();
   }
 
-  readonly #tries: Kind<LockSet, bigint[]> = {
+  readonly #tries: Kind<LockSet, boolean | Promise<boolean>> = {
     limit: 512,
     statement: (sets) => tryLocks(sets, this.pid),
-    read: ([row], sets) => readSets(row, sets),
-    failed: (sets) => this.#undo(sets),
+    read: ([row], sets) => {
+      this.#checkTrusted();
+      return readSets(row, sets).map((taken, place) => {
+        const set = sets[place] as LockSet;
+        if (taken.length === set.hashes.length) return this.#has(set);
+        return taken.length > 0 && this.unlock({ hashes: taken, shared: set.shared }).then(() => false);
+      });
+    },
+    failed: (_, sets) => this.#undo(sets),
   };
 
-  readonly #unlocks: Kind<LockSet, bigint[]> = {
+  readonly #unlocks: Kind<LockSet, void> = {
     limit: 512,
     statement: (sets) => unlock(sets, this.pid),
-    read: ([row], sets) => readSets(row, sets),
+    read: (_, sets) => this.#hasNot(sets),
+    failed: async (_, sets) => {
+      await this.#giveUp();
+      return this.#hasNot(sets);
+    },
   };
 
   /**
    * A statement that fails half-way keeps the session locks that it took before: all of its keys are unlocked. Of a
    * shared one that this session had already the server does not tell how often it has it now.
    */
-  async #undo(sets: readonly LockSet[]): Promise<void> {
+  async #undo(sets: readonly LockSet[]): Promise<undefined> {
     const had = new Set([...this.#shared].flatMap(({ hashes }) => hashes));
     const unclear = sets.some(({ shared, hashes }) => shared && hashes.some((hash) => had.has(hash)));
     if (unclear) await this.#giveUp();
@@ -207,10 +201,19 @@ export class LockConnection implements Tenure {
     if (!this.lost) await this.close();
   }
 
-  /** Granted, unless the session was lost before the answer came. */
-  #has(set: LockSet): void {
+  /** What was granted may have been lost before the answer came. */
+  #checkTrusted(): void {
     if (this.remaining() <= 0) throw lostMeanwhile();
+  }
+
+  #has(set: LockSet): true {
     if (set.shared) this.#shared.add(set);
+    return true;
+  }
+
+  #hasNot(sets: readonly LockSet[]): [] {
+    for (const set of sets) if (set.shared) this.#shared.delete(set);
+    return [];
   }
 
   /** What does not wait is answered soon, or never. */
@@ -235,7 +238,7 @@ export class LockConnection implements Tenure {
   #beat(): void {
     if (this.#findWait !== undefined) return void this.#lookAfter(this.#findWait);
     if (this.remaining() <= 0) return;
-    this.#idleBeats = this.idle ? this.#idleBeats + 1 : 0;
+    this.#idleBeats = this.idle && this.#commands.idle ? this.#idleBeats + 1 : 0;
     if (this.#idleBeats === 2) void this.close();
     else this.run(ping).catch(() => {});
   }
@@ -250,8 +253,7 @@ export class LockConnection implements Tenure {
 
   #end(reason: LossReason, cause?: Error): void {
     this.#pulse.stop();
-    for (const holding of [...this.#holdings]) holding.lose(reason, cause);
-    this.#holdings.clear();
+    for (const holding of this.#holdings.list()) holding.lose(reason, cause);
   }
 }
 

@@ -1,4 +1,4 @@
-import { cancelWait, findWait, type LockSet } from '../sql/session-lock.ts';
+import { cancelWait, findWait } from '../sql/session-lock.ts';
 import { closedError } from './database.ts';
 import { LockConnection, type LockSessionOptions } from './lock-connection.ts';
 
@@ -50,11 +50,6 @@ export class LockConnections {
   /** What was done on it has ended. If it was lent and holds nothing any more, another caller can wait on it. */
   giveBack(connection: LockConnection): void {
     if (this.#waiters.has(connection) && connection.idle && !connection.lost) this.#idle.push(connection);
-  }
-
-  async unlock(connection: LockConnection, set: LockSet): Promise<void> {
-    await connection.unlock(set);
-    this.giveBack(connection);
   }
 
   /** Interrupts the wait of a session. */

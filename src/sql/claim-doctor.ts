@@ -1,4 +1,5 @@
-import { claimRows } from './claim.ts';
+import { holdRow } from './claim-held.ts';
+import { statementsOf } from './claim-statements.ts';
 import type { ClaimTable } from './claim-table.ts';
 import type { Row, Statement } from './statement.ts';
 
@@ -6,7 +7,10 @@ const someone = { id: '00000000-0000-0000-0000-000000000001', epoch: 0 };
 
 /** How the server would run a claim. It does not run it. */
 export function explainClaim(table: ClaimTable, tenant: unknown): Statement {
-  const { text, values } = claimRows(table, someone, 10, tenant);
+  const { text, values } =
+    table.storage === 'held'
+      ? holdRow(table, 1, tenant, undefined)
+      : statementsOf(table).claimRows(table, someone, 10, tenant, undefined);
   return { name: 'explain_claim', text: `explain (format text) ${text}`, values };
 }
 

@@ -1,16 +1,13 @@
 import { identifier, literal, type Row, type Statement } from './statement.ts';
 
-/** A column of the key, with its type as SQL writes it. */
-export interface KeyColumn {
-  readonly name: string;
-  readonly type: string;
-}
-
 /** How rows are ordered: the column, and the SQL that follows it. */
 export interface OrderColumn {
   readonly name: string;
   readonly direction: string;
 }
+
+/** Where the claim of a row is kept: in columns of its table, beside it in a table of ours, or in its row lock alone. */
+export type ClaimStorage = 'columns' | 'sidecar' | 'held';
 
 /** A table to claim rows of, in the words of SQL. Names are as the catalog has them. */
 export interface ClaimShape {
@@ -20,12 +17,17 @@ export interface ClaimShape {
   readonly table: string;
   /** Quoted, alone: what stands before a column. */
   readonly bare: string;
+  readonly storage: ClaimStorage;
   readonly key: readonly string[];
   readonly tenant: string | undefined;
   /** The condition, with literals only. */
   readonly where: string | undefined;
   readonly order: readonly OrderColumn[];
   readonly maxAttempts: number;
+  /** Whether claims go round the tenants. */
+  readonly fair: boolean;
+  /** How many rows may be claimed at one time that agree in these columns. */
+  readonly perKey: { readonly by: readonly string[]; readonly limit: number } | undefined;
   /** The assignments that completion makes, with literals only, or that it deletes the row. */
   readonly done: { readonly set: string } | 'delete';
 }
@@ -34,6 +36,19 @@ export interface ClaimShape {
 export interface ClaimTable extends ClaimShape {
   readonly oid: string;
   readonly types: readonly string[];
+  /** The columns by which claims go round groups of rows, and their types. */
+  readonly groups: readonly string[];
+  readonly groupTypes: readonly string[];
+  /** How claims that stand beside the table name its rows; undefined where they do not. */
+  readonly names: RowNames | undefined;
+}
+
+/** A row of the table as text, as expressions over its columns that give the same whatever the settings are. */
+export interface RowNames {
+  /** Under which number all its claims are kept. */
+  readonly source: string;
+  readonly tenant: string;
+  readonly key: string;
 }
 
 /** What the claim of a row is kept in. */
@@ -56,8 +71,12 @@ export function describeTable(table: string, key: readonly string[]): Statement 
   return {
     name: 'describe_table',
     text: `select c.oid::text, c.relkind::text as kind,
-      (select '=' || json_object_agg(a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod))::text
-       from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
+      (select '=' || json_object_agg(a.attname, json_build_array(
+         pg_catalog.format_type(a.atttypid, a.atttypmod), coalesce(b.typname, t.typname),
+         coalesce(b.typtype, t.typtype), a.attnotnull or t.typnotnull))::text
+       from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+       left join pg_catalog.pg_type b on b.oid = nullif(t.typbasetype, 0)
+       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
       exists (
         select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisunique and i.indisvalid
           and i.indimmediate and i.indpred is null and i.indexprs is null and array(
@@ -71,19 +90,37 @@ export function describeTable(table: string, key: readonly string[]): Statement 
   };
 }
 
+export interface ColumnFacts {
+  /** As SQL writes it. */
+  readonly type: string;
+  /** What it is, or what the domain is made of that it is. */
+  readonly base: string;
+  readonly enumerated: boolean;
+  readonly nullable: boolean;
+}
+
 export interface TableFacts {
   readonly oid: string;
   readonly kind: string;
-  readonly columns: ReadonlyMap<string, string>;
+  readonly columns: ReadonlyMap<string, ColumnFacts>;
   readonly keyed: boolean;
   readonly indexes: readonly string[];
 }
+
+type ColumnText = [type: string, base: string, kind: string, filled: boolean];
 
 export function readTable(row: Row): TableFacts {
   return {
     oid: row.oid ?? '',
     kind: row.kind ?? '',
-    columns: new Map(Object.entries(JSON.parse((row.columns ?? '={}').slice(1)) as Record<string, string>)),
+    columns: new Map(
+      Object.entries(JSON.parse((row.columns ?? '={}').slice(1)) as Record<string, ColumnText>).map(
+        ([name, [type, base, kind, filled]]) => [
+          name,
+          { type, base, enumerated: kind === 'e', nullable: !filled },
+        ],
+      ),
+    ),
     keyed: row.keyed === 'true',
     indexes: (row.indexes ?? '{}').slice(1, -1).split(','),
   };
@@ -97,23 +134,42 @@ export function addColumns({ table }: ClaimShape): string {
 }
 
 /**
- * The index that claims walk, for all tenants and for one; it has only rows that nobody claimed, so rows in flight and
- * rows that are done cost a claim nothing. The second is over the rows that somebody has: small, for finding the dead.
+ * The index that claims walk, for all tenants and for one. Where claims are kept in columns it has only rows that nobody
+ * claimed, so rows in flight cost a claim nothing, and there is one more over the rows that somebody has: small, for
+ * finding the dead.
  */
 export function addIndexes(shape: ClaimShape, name: (of: string) => string): Record<string, string> {
-  const { table, tenant, where, order } = shape;
-  const free = `${where === undefined ? '' : `(${where}) and `}fencepost_holder is null`;
-  const ordered = order.map((column) => `${identifier(column.name)}${column.direction}`);
-  const perTenant = tenant === undefined ? [] : [[identifier(tenant), ...ordered]];
-  const claimed = `(fencepost_holder, fencepost_due) where fencepost_holder is not null`;
-  return Object.fromEntries(
-    [...[ordered, ...perTenant].map((columns) => `(${columns.join(', ')}) where ${free}`), claimed].map(
-      (on) => {
+  const { table, storage, tenant, where, order } = shape;
+  const columns = storage === 'columns';
+  const named = (all: readonly string[]): Record<string, string> =>
+    Object.fromEntries(
+      all.map((on) => {
         const index = name(on);
         return [index, `create index if not exists ${index} on ${table} ${on}`];
-      },
-    ),
-  );
+      }),
+    );
+  const conditions = [
+    ...(where === undefined ? [] : [`(${where})`]),
+    ...(columns ? ['fencepost_holder is null'] : []),
+  ];
+  const free = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`;
+  const sorted = order.map((column) => `${identifier(column.name)}${column.direction}`);
+  const ordered = sorted.length > 0 || free === '' ? sorted : shape.key.map(identifier);
+  const perTenant = tenant === undefined ? [] : [[identifier(tenant), ...ordered]];
+  const claimed = columns ? ['(fencepost_holder, fencepost_due) where fencepost_holder is not null'] : [];
+  if (shape.perKey !== undefined) {
+    const { by } = shape.perKey;
+    const rest = shape.key.filter((one) => !order.some((column) => column.name === one));
+    const keyed = [...by.map(identifier), ...sorted, ...rest.map(identifier)];
+    const unfinished = [
+      ...(where === undefined ? [] : [`(${where})`]),
+      ...(columns ? [`fencepost_due < 'infinity'`] : []),
+    ];
+    const on = `(${[...new Set(keyed)].join(', ')})${unfinished.length === 0 ? '' : ` where ${unfinished.join(' and ')}`}`;
+    return named([on, ...claimed]);
+  }
+  const walked = [ordered, ...perTenant].filter(({ length }) => length > 0);
+  return named([...walked.map((names) => `(${names.join(', ')})${free}`), ...claimed]);
 }
 
 /** A value as a literal that means the same under all settings; undefined for what has no literal. */

@@ -1,5 +1,5 @@
 import { type ClaimTable, nobody } from './claim-table.ts';
-import { identifier, type Row, type Statement } from './statement.ts';
+import { identifier, type Row } from './statement.ts';
 
 /** The living holder that claims. */
 export interface Claimant {
@@ -11,6 +11,9 @@ export interface Claimant {
 export interface ClaimedKey {
   readonly key: readonly string[];
   readonly token: bigint;
+  /** Under which tenant and name its claim is kept beside the table; null where it is not. */
+  readonly tenant: string | null;
+  readonly name: string | null;
 }
 
 /** What the server says of a row that a claim took. */
@@ -19,81 +22,52 @@ export interface ClaimedRow extends ClaimedKey {
   readonly attempt: number;
   /** Its attempts were used up: it was set aside instead of claimed. */
   readonly aside: boolean;
+  /** Somebody else got it while the claim was under way. */
+  readonly refused: boolean;
+  /** Its group, and how many were visited before; null for a claim that goes round no groups. */
+  readonly group: readonly [step: number, group: string] | null;
 }
 
-/**
- * Claims at most so many rows, the first in order. What is free stands in three places: rows that nobody has, rows
- * that wait for another attempt and are due, and rows of dead holders, which are found by stepping through the holders
- * in the index. Each place is locked in the order that its index can give without a sort of all of it; of what was
- * locked the first are taken. The holders are judged before any row is locked: dead is for ever.
- */
-export function claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown): Statement {
-  const from = `select ${sortColumns(table)} from ${table.table} where ${filter(table, tenant)}`;
-  const lock = `limit $3::integer for no key update skip locked`;
-  const order = orderOf(table, (name) => `${table.bare}.${identifier(name)}`);
-  return {
-    name: 'claim_rows',
-    text: `with recursive fencepost_holders(id) as (
-        (select fencepost_holder from ${table.table} where fencepost_holder is not null
-         order by fencepost_holder limit 1)
-        union all
-        select (select fencepost_holder from ${table.table} where fencepost_holder > h.id
-                order by fencepost_holder limit 1)
-        from fencepost_holders h where h.id is not null
-      ), ${judged(table, 'select id from fencepost_holders where id is not null')},
-      fencepost_free as materialized (
-        ${from} and fencepost_holder is null and (select ids from fencepost_dead) is not null
-        ${order} ${lock}
-      ), fencepost_waiting as materialized (
-        ${from} and fencepost_holder = ${nobody} and fencepost_due <= now()
-        and (select ids from fencepost_dead) is not null
-        order by fencepost_due ${lock}
-      ), fencepost_left as materialized (
-        ${from} and fencepost_holder = any (array_remove((select ids from fencepost_dead), ${nobody}))
-        ${order} ${lock}
-      ), fencepost_found as materialized (
-        select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
-      ), ${take(table)}`,
-    values: [claimant.id, claimant.epoch, limit, ...(tenant === undefined ? [] : [tenant])],
-  };
+/** The part of a row's answer that is not the row: rank, token, attempt, aside or null, tenant, name, group, key. */
+export function facts(table: ClaimTable, parts: readonly string[], key: (place: number) => string): string {
+  const texts = table.key.map((_, place) => `to_jsonb(${key(place)}) #>> '{}'`);
+  return `'=' || json_build_array(${[...parts, ...texts].join(', ')})::text as fencepost`;
 }
 
-/** Claims those of the named rows that are free. */
-export function claimNamedRows(
-  table: ClaimTable,
-  claimant: Claimant,
-  keys: readonly (readonly unknown[])[],
-): Statement {
-  const first = 4;
-  const asked = `(${columnsOf(table)}) in (select * from ${unnest(table, first)})`;
-  return {
-    name: 'claim_named_rows',
-    text: `with ${judged(
-      table,
-      `select distinct fencepost_holder from ${table.table} where ${asked} and fencepost_holder is not null`,
-    )},
-      fencepost_found as materialized (
-        select ${sortColumns(table)} from ${table.table} where ${filter(table, undefined)} and ${asked}
-        and (select ids from fencepost_dead) is not null
-        and (fencepost_holder is null
-          or fencepost_holder = any ((select ids from fencepost_dead)::uuid[]) and fencepost_due <= now())
-        limit $3::integer for no key update skip locked
-      ), ${take(table)}`,
-    values: [claimant.id, claimant.epoch, keys.length, ...transposed(table, keys)],
-  };
+type Facts = [
+  rank: number,
+  token: string | null,
+  attempt: number,
+  aside: boolean | null,
+  tenant: string | null,
+  name: string | null,
+  group: [number, string] | null,
+  ...key: string[],
+];
+
+/** The group of what was picked, where it has one. */
+export function groupFact(grouped: boolean): string {
+  return grouped ? 'json_build_array(fp_p.fp_step, fp_p.fp_group)' : 'null';
 }
 
 /** The rows that a claim took, in order. */
 export function readClaimed(rows: readonly Row[]): ClaimedRow[] {
   const read = rows.map(({ fencepost, ...rest }) => {
-    const [rank, token, attempt, aside, ...key] = JSON.parse((fencepost ?? '=[]').slice(1)) as [
-      number,
-      string,
-      number,
-      boolean,
-      ...string[],
-    ];
-    return { rank, token: BigInt(token), attempt, aside, key, row: withoutOurs(rest) };
+    const [rank, token, attempt, aside, tenant, name, group, ...key] = JSON.parse(
+      (fencepost ?? '=[]').slice(1),
+    ) as Facts;
+    const state = { aside: aside === true, refused: aside === null };
+    return {
+      rank,
+      token: BigInt(token ?? 0),
+      attempt,
+      ...state,
+      tenant,
+      name,
+      group,
+      key,
+      row: withoutOurs(rest),
+    };
   });
   return read.sort((a, b) => a.rank - b.rank);
 }
@@ -105,7 +79,11 @@ export function withoutOurs(row: Row): Row {
 
 /** Names and types of the key as the columns fp_1, fp_2 and so on of the arrays from this parameter on. */
 export function unnest({ types }: ClaimTable, first: number): string {
-  return `unnest(${types.map((type, place) => `$${first + place}::${type}[]`).join(', ')})`;
+  return `unnest(${arrays(types, first)})`;
+}
+
+export function arrays(types: readonly string[], first: number): string {
+  return types.map((type, place) => `$${first + place}::${type}[]`).join(', ');
 }
 
 export function transposed({ key }: ClaimTable, keys: readonly (readonly unknown[])[]): unknown[] {
@@ -121,19 +99,20 @@ export function keyNames({ key }: ClaimTable): string {
   return key.map((_, place) => `fp_${place + 1}`).join(', ');
 }
 
-function columnsOf({ key, bare }: ClaimTable): string {
+export function columnsOf({ key, bare }: ClaimTable): string {
   return key.map((name) => `${bare}.${identifier(name)}`).join(', ');
 }
 
-function filter({ where, tenant }: ClaimTable, value: unknown): string {
+/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is the parameter of this number. */
+export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = 4): string {
   const conditions = [
     ...(where === undefined ? [] : [`(${where})`]),
-    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = $4`]),
+    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = $${parameter}`]),
   ];
   return conditions.length === 0 ? 'true' : conditions.join(' and ');
 }
 
-function sortColumns(table: ClaimTable): string {
+export function sortColumns(table: ClaimTable): string {
   const { key, order, bare } = table;
   const column = (name: string, as: string): string => `${bare}.${identifier(name)} as ${as}`;
   return [
@@ -142,36 +121,51 @@ function sortColumns(table: ClaimTable): string {
   ].join(', ');
 }
 
+/** The order of the rows, by the columns of the table. */
+export function rowOrder(table: ClaimTable): string {
+  return orderOf(table, (name) => `${table.bare}.${identifier(name)}`);
+}
+
+/** The order of what was found, by the names that `sortColumns` gives. */
+export function foundOrder(table: ClaimTable): string {
+  return orderOf(table, (_, place) => `fp_o${place + 1}`);
+}
+
 function orderOf({ order }: ClaimTable, name: (name: string, place: number) => string): string {
   if (order.length === 0) return '';
   return `order by ${order.map((column, place) => `${name(column.name, place)}${column.direction}`).join(', ')}`;
 }
 
-function judged({ schema }: ClaimTable, holders: string): string {
-  return `fencepost_dead as materialized (
-        select ${identifier(schema)}.claim_dead(array(${holders})) as ids
+/** All who have rows, found by stepping from one to the next in the index: `from` with a condition, and the holder. */
+export function holdersOf(from: string, holder: string): string {
+  return `fencepost_holders(id) as (
+        (select ${holder} ${from} and ${holder} is not null order by ${holder} limit 1)
+        union all
+        select (select ${holder} ${from} and ${holder} > fp_h.id order by ${holder} limit 1)
+        from fencepost_holders fp_h where fp_h.id is not null
       )`;
 }
 
-/** Takes the first of what was found and locked. The token is drawn once they are locked, and once for all of them. */
-function take(table: ClaimTable): string {
-  const { schema, bare, maxAttempts } = table;
-  const spent = `${bare}.fencepost_attempts >= ${maxAttempts}`;
-  const key = table.key.map((name) => `to_jsonb(${bare}.${identifier(name)}) #>> '{}'`).join(', ');
+/** Who of these holders is dead. No row is locked before that is known, and it stays true. */
+export function judged({ schema, perKey }: ClaimTable, holders: string): string {
+  const turn = perKey === undefined ? '' : 'case when (select turn from fencepost_turn) then ';
+  return `fencepost_dead as materialized (
+        select ${identifier(schema)}.claim_dead(${turn}array(${holders})${turn && ' end'}) as ids
+      )`;
+}
+
+export const dead = `(select ids from fencepost_dead)`;
+/** The dead but for nobody. */
+export const buried = `array_remove(${dead}, ${nobody})`;
+
+/** The first of what was found and locked; in rounds, it is the first of each tenant, then the second of each. */
+export function picked(table: ClaimTable, inRounds = false): string {
+  const order = foundOrder(table);
+  const found = inRounds
+    ? `(select *, row_number() over (partition by fp_group ${order}) as fp_round from fencepost_found) fp_u`
+    : 'fencepost_found';
+  const rank = inRounds ? `order by fp_round${order.replace('order by', ',')}` : order;
   return `fencepost_picked as materialized (
-        select *, row_number() over (${orderOf(table, (_, place) => `fp_o${place + 1}`)}) as fp_rank
-        from fencepost_found order by fp_rank limit $3::integer
-      ), fencepost_grant as materialized (
-        select ${identifier(schema)}.claim_token($1::uuid, $2::integer) as fp_token
-        from (select count(*) as rows from fencepost_picked) p where p.rows > 0
-      )
-      update ${table.table} set
-        fencepost_token = greatest(fp_g.fp_token, ${bare}.fencepost_token + 1),
-        fencepost_holder = case when ${spent} then ${nobody} else $1::uuid end,
-        fencepost_due = case when ${spent} then 'infinity'::timestamptz else '-infinity'::timestamptz end,
-        fencepost_attempts = ${bare}.fencepost_attempts + case when ${spent} then 0 else 1 end
-      from fencepost_picked fp_p, fencepost_grant fp_g
-      where ${matches(table, 'fp_p')}
-      returning '=' || json_build_array(fp_p.fp_rank, ${bare}.fencepost_token::text, ${bare}.fencepost_attempts,
-        ${bare}.fencepost_holder = ${nobody}, ${key})::text as fencepost, ${bare}.*`;
+        select *, row_number() over (${rank}) as fp_rank from ${found} order by fp_rank limit $3::integer
+      )`;
 }

@@ -40,18 +40,20 @@ function overKeys(
       from unnest($1::bigint[], $2::boolean[]) a(key, shared)
       where pg_backend_pid() = $3)::text as answer, pg_backend_pid() as pid`,
     values: [
-      sets.flatMap((set) => set.hashes.map(String)),
-      sets.flatMap((set) => set.hashes.map(() => set.shared)),
+      `{${sets.map((set) => set.hashes.join()).join()}}`,
+      `{${sets.map((set) => set.hashes.map(() => set.shared).join()).join()}}`,
       pid,
     ],
   };
 }
 
 /** For each set those of its keys that were answered with true. */
-export function readSets(row: Row | undefined, sets: readonly LockSet[]): bigint[][] {
-  const answers = (row?.answer ?? '{}').slice(1, -1).split(',');
+export function readSets(row: Row | undefined, sets: readonly LockSet[]): (readonly bigint[])[] {
+  // `{t,f,t}`: each answer is one character, before the first and after each stands another one.
+  const answers = row?.answer ?? '{}';
   let place = 0;
-  return sets.map((set) => set.hashes.filter(() => answers[place++] === 't'));
+  const isTrue = (): boolean => answers[2 * place++ + 1] === 't';
+  return sets.map(({ hashes }) => hashes.filter(isTrue));
 }
 
 /** What `lock_timeout` can be at most, in milliseconds: 24 days. */

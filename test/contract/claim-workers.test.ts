@@ -47,9 +47,12 @@ test('work on every row, as many at one time as asked, and go on with rows that 
   await using fencepost = open();
   let running = 0;
   let most = 0;
+  const full = Promise.withResolvers<void>();
   await using workers = define(fencepost).work({ concurrency: 7, batch: 5, poll: 20 }, async () => {
     running += 1;
     most = Math.max(most, running);
+    if (running === 7) full.resolve();
+    await full.promise;
     await delay(5);
     running -= 1;
   });

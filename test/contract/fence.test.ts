@@ -63,7 +63,9 @@ test('a fenced column refuses a smaller token than the row has, and a missing on
   expect(await database.query('select balance from "My App".account')).toEqual([{ balance: 3 }]);
 });
 
-test('a session that lost its lock cannot write over the next one through a fenced column', async () => {
+test('a session that lost its lock cannot write over the next one through a fenced column', {
+  tags: ['F07'],
+}, async () => {
   await database.query('create table ledger (id int primary key, writer text)');
   await database.query(fencedColumnSql({ table: 'ledger' }));
   await database.query("insert into ledger values (1, 'nobody')");

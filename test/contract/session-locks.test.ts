@@ -17,7 +17,9 @@ beforeEach(async () => {
 
 const open = (connection = database.url) => new Fencepost({ connection });
 
-test('a lock excludes other processes and other callers of its own until it is released', async () => {
+test('a lock excludes other processes and other callers of its own until it is released', {
+  tags: ['F42'],
+}, async () => {
   await using one = open();
   await using other = open();
   const lock = await one.advisory.acquire('a');
@@ -224,7 +226,9 @@ test('a string, a list of that string, and a bigint of the same number are one l
   expect(other.state).toBe('held');
 });
 
-test('names with one number exclude each other within a process, also as keys of one call', async () => {
+test('names with one number exclude each other within a process, also as keys of one call', {
+  tags: ['F42'],
+}, async () => {
   await using fencepost = open();
   const twin = keyHash('key', 'a');
   await using both = await fencepost.advisory.acquireAll(['a', twin]);

@@ -1,3 +1,4 @@
+// @module-tag F26
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fencepost, type Lease } from 'fencepost';

@@ -1,3 +1,4 @@
+// @module-tag F08
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import type { Holding } from '../../src/core/handle.ts';
 import { Holder } from '../../src/holder/holder.ts';
@@ -48,10 +49,10 @@ async function watched(kind: keyof typeof tenures) {
   const holding: Holding = {
     lose(reason) {
       losses.push(reason);
-      tenure.drop(holding);
+      place.leave();
     },
   };
-  tenure.add(holding);
+  const place = tenure.add(holding);
   return { tenure, losses };
 }
 
@@ -166,4 +167,31 @@ test('a process that slept past the deadline sends no heartbeat when it wakes', 
   await database.query('select 1');
   expect(holder.live).toBe(false);
   expect(beats).toBe(0);
+});
+
+test('a heartbeat that is answered after the close is the last one', { tags: ['F24'] }, async () => {
+  const holder = await openHolder();
+  let beats = 0;
+  const count = ({ direction, about }: Packet): 'pass' => {
+    if (direction === 'request' && about('holder_beat')) beats += 1;
+    return 'pass';
+  };
+  let answered = false;
+  proxy.tap = (packet) => {
+    count(packet);
+    const verdict = answerTo('holder_beat')(packet);
+    answered ||= verdict === 'freeze';
+    return verdict;
+  };
+  clock.pass(ttl / 3);
+  await until('the answer to the heartbeat', () => answered);
+  const closing = holder.close();
+  proxy.tap = count;
+  proxy.thaw();
+  await closing;
+  for (let beat = 0; beat < 10; beat += 1) {
+    clock.pass(ttl / 3);
+    await database.query('select 1');
+  }
+  expect(beats).toBe(1);
 });

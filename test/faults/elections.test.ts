@@ -65,7 +65,9 @@ async function leaderOf(children: readonly Child[]): Promise<{ leader: Child; to
   });
 }
 
-test('when the leader is killed another process leads within the ttl, again and again, and one at a time writes', async () => {
+test('when the leader is killed another process leads within the ttl, again and again, and one at a time writes', {
+  tags: ['F01'],
+}, async () => {
   await using database = await createDatabase();
   await using children = await startWriters(database, 3, 500);
   let left: Child[] = children;
@@ -87,7 +89,9 @@ test('when the leader is killed another process leads within the ttl, again and 
   expect(await overtaken(database)).toEqual([]);
 });
 
-test('a leader that is frozen is replaced, is refused when it wakes, and can be elected again', async () => {
+test('a leader that is frozen is replaced, is refused when it wakes, and can be elected again', {
+  tags: ['F04'],
+}, async () => {
   await using database = await createDatabase();
   await using children = await startWriters(database, 2, 500);
   for (let round = 0; round < 3; round += 1) {
@@ -116,7 +120,9 @@ test('a leader that is frozen is replaced, is refused when it wakes, and can be 
   expect(await overtaken(database)).toEqual([]);
 });
 
-test('whichever of its sessions the server ends, a leader goes on, and observers hear of nobody else', async () => {
+test('whichever of its sessions the server ends, a leader goes on, and observers hear of nobody else', {
+  tags: ['F09'],
+}, async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
   const controller = new AbortController();
@@ -146,7 +152,7 @@ test('whichever of its sessions the server ends, a leader goes on, and observers
   expect([terms.length, seen]).toEqual([1, [terms[0]?.token]]);
 });
 
-test('candidates whose sessions are ended go on standing', async () => {
+test('candidates whose sessions are ended go on standing', { tags: ['F10'] }, async () => {
   await using database = await createDatabase();
   await using one = new Fencepost({ connection: database.url });
   await using other = new Fencepost({ connection: database.url });
@@ -169,7 +175,9 @@ test('candidates whose sessions are ended go on standing', async () => {
   expect(led > lease.token).toBe(true);
 });
 
-test('a restart of the server that is longer than the ttl ends the term; the next one follows by itself', async () => {
+test('a restart of the server that is longer than the ttl ends the term; the next one follows by itself', {
+  tags: ['F15'],
+}, async () => {
   await using server = await startOwnServer({ fsync: false });
   await using fencepost = new Fencepost({ connection: server.url });
   const controller = new AbortController();
@@ -214,7 +222,9 @@ test('a process that has nothing but its campaign lives through an outage, witho
   expect(BigInt(after.token ?? 0) > BigInt(before.token ?? 0)).toBe(true);
 });
 
-test('a leader that is cut off, and is not told, stops before the next one leads, and stands again', async () => {
+test('a leader that is cut off, and is not told, stops before the next one leads, and stands again', {
+  tags: ['F21'],
+}, async () => {
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);
   await using cutOff = new Fencepost({ connection: proxy.url });

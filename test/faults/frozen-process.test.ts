@@ -10,7 +10,9 @@ import type { Acquired, HolderProcessArgument, Report } from './holder-process.t
 const holderProcess = new URL('./holder-process.ts', import.meta.url);
 const start = (argument: HolderProcessArgument) => startChild(holderProcess, argument);
 
-test('a process that was stopped past its ttl knows so at its first step, and Postgres refuses its write', async () => {
+test('a process that was stopped past its ttl knows so at its first step, and Postgres refuses its write', {
+  tags: ['F04'],
+}, async () => {
   await using database = await createDatabase();
   await database.query('create table public.written (token bigint)');
   await using child = start({ url: database.url, key: 'a', ttl: 500 });
@@ -39,7 +41,9 @@ test('a process that was stopped past its ttl knows so at its first step, and Po
   next.assertHeld();
 });
 
-test('a process that was stopped past its ttl may still write as long as nobody took its lease', async () => {
+test('a process that was stopped past its ttl may still write as long as nobody took its lease', {
+  tags: ['F04'],
+}, async () => {
   await using database = await createDatabase();
   await database.query('create table public.written (token bigint)');
   await using child = start({ url: database.url, key: 'a', ttl: 300 });
@@ -54,7 +58,9 @@ test('a process that was stopped past its ttl may still write as long as nobody 
   expect(await child.next<Report>()).toMatchObject({ asserted: 'LOCK_LOST', aborted: true, write: 'COMMIT' });
 });
 
-test('a process that is killed leaves its lease until the ttl, and the next token is greater', async () => {
+test('a process that is killed leaves its lease until the ttl, and the next token is greater', {
+  tags: ['F01'],
+}, async () => {
   await using database = await createDatabase();
   await using child = start({ url: database.url, key: 'a', ttl: 600 });
   const before = await child.next<Acquired>();
@@ -66,7 +72,9 @@ test('a process that is killed leaves its lease until the ttl, and the next toke
   expect(next.token > BigInt(before.token)).toBe(true);
 });
 
-test('a process that is killed between the grant and its answer leaves the lease until the ttl', async () => {
+test('a process that is killed between the grant and its answer leaves the lease until the ttl', {
+  tags: ['F03'],
+}, async () => {
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);
   let answered = false;
@@ -93,10 +101,11 @@ function block(milliseconds: number): void {
 
 test.each([{ renew: true }, { renew: false }])(
   'code that blocked the event loop past the ttl sees the loss before anything else runs (renew: $renew)',
+  { tags: ['F06'] },
   async ({ renew }) => {
     await using database = await createDatabase();
     await using fencepost = new Fencepost({ connection: database.url });
-    const ttl = 300;
+    const ttl = 1_000;
     const leases = [
       await fencepost.leases.acquire('state', { ttl, renew }),
       await fencepost.leases.acquire('signal', { ttl, renew }),
@@ -110,7 +119,9 @@ test.each([{ renew: true }, { renew: false }])(
   },
 );
 
-test('a renewal that was begun before the block does not bring a lost lease back', async () => {
+test('a renewal that was begun before the block does not bring a lost lease back', {
+  tags: ['F06'],
+}, async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
   const ttl = 400;
@@ -123,7 +134,7 @@ test('a renewal that was begun before the block does not bring a lost lease back
   await until('the signal that was put aside', () => signal.aborted);
 });
 
-test('nothing renews a holder that was lost', async () => {
+test('nothing renews a holder that was lost', { tags: ['F06', 'F24'] }, async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
   const ttl = 300;

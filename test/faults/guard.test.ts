@@ -1,3 +1,4 @@
+// @module-tag F04
 import { ArgumentError, Fencepost, type Lease, StaleTokenError } from 'fencepost';
 import { Kysely, PostgresDialect } from 'kysely';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -164,7 +165,9 @@ test('a guard outside of a transaction is refused, whatever it was given', async
   }
 });
 
-test('any key can be guarded, whatever its characters and the settings of the session', async () => {
+test('any key can be guarded, whatever its characters and the settings of the session', {
+  tags: ['F40'],
+}, async () => {
   const names = [`it's`, 'back\\slash', `"quoted"`, `'; drop table t; --`, 'Grüße, 世界 🔒', '$1', '%', ''];
   for (const conforming of ['on', 'off']) {
     const { trx, run, rollback } = await openPg(database.pool, 'read committed');

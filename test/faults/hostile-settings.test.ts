@@ -32,6 +32,7 @@ const hostile: Record<string, string> = {
 
 test.each(isolationLevels)(
   'leases work on a database with hostile settings and %s by default',
+  { tags: ['F38'] },
   async (isolation) => {
     await using database = await createDatabase();
     await recordGrants(database);
@@ -69,7 +70,9 @@ test.each(isolationLevels)(
   },
 );
 
-test('a row that an administrator deletes costs the lease, not the order of tokens', async () => {
+test('a row that an administrator deletes costs the lease, not the order of tokens', {
+  tags: ['F28'],
+}, async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
   await using other = new Fencepost({ connection: database.url });
@@ -85,7 +88,7 @@ test('a row that an administrator deletes costs the lease, not the order of toke
   expect(await heldOnServer(database)).toEqual(heldBy([next]));
 });
 
-test('the floor of tokens holds for a row that is made anew', async () => {
+test('the floor of tokens holds for a row that is made anew', { tags: ['F28'] }, async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
   const floor = 2n ** 60n;

@@ -25,6 +25,7 @@ const acquireAnswer = ({ direction, about }: Packet): boolean =>
 
 test.each([{ renew: true }, { renew: false }])(
   'an acquire whose answer is lost after the commit resolves to the token in the row ($renew)',
+  { tags: ['F22'] },
   async ({ renew }) => {
     await using database = await createDatabase();
     await recordGrants(database);
@@ -38,7 +39,7 @@ test.each([{ renew: true }, { renew: false }])(
   },
 );
 
-test('without the nonce, the answer that was lost would not be found again', async () => {
+test('without the nonce, the answer that was lost would not be found again', { tags: ['F22'] }, async () => {
   await using database = await createDatabase();
   await plant(database.query, 'lease_acquire', [
     'coalesce(l.holder_id = p_holder and l.nonce = a.nonce, false) as mine',
@@ -66,7 +67,9 @@ function cutAtRandom(random: Random): FaultyNetwork['tap'] {
   };
 }
 
-test('wherever connections are cut, each call gets one token or none, and nothing is held that no handle knows', async () => {
+test('wherever connections are cut, each call gets one token or none, and nothing is held that no handle knows', {
+  tags: ['F22'],
+}, async () => {
   await using database = await createDatabase();
   await recordGrants(database);
   await using proxy = await startProxy(database.url);
@@ -126,7 +129,9 @@ async function cutWhileRunning(database: TestDatabase): Promise<{ lease: Lease |
   }
 }
 
-test('an acquire that still runs when its connection is lost is waited for, and its grant is found', async () => {
+test('an acquire that still runs when its connection is lost is waited for, and its grant is found', {
+  tags: ['F22'],
+}, async () => {
   await using database = await createDatabase();
   await recordGrants(database);
   const { lease, held } = await cutWhileRunning(database);
@@ -135,7 +140,7 @@ test('an acquire that still runs when its connection is lost is waited for, and 
   expect(await grantedTwice(database)).toEqual([]);
 });
 
-test('a fence that does not wait for it would leave its grant with nobody', async () => {
+test('a fence that does not wait for it would leave its grant with nobody', { tags: ['F22'] }, async () => {
   await using database = await createDatabase();
   await plant(database.query, 'holder_fence', ['for update', 'for no key update']);
   const { lease, held } = await cutWhileRunning(database);
@@ -166,12 +171,14 @@ async function deliverLate(database: TestDatabase): Promise<string[]> {
   return await heldOnServer(database);
 }
 
-test('an acquire that reaches the server after its call has ended grants nothing', async () => {
+test('an acquire that reaches the server after its call has ended grants nothing', {
+  tags: ['F13', 'F22'],
+}, async () => {
   await using database = await createDatabase();
   expect(await deliverLate(database)).toEqual([]);
 });
 
-test('without the epoch it would hold the lease for nobody', async () => {
+test('without the epoch it would hold the lease for nobody', { tags: ['F22'] }, async () => {
   await using database = await createDatabase();
   await plant(database.query, 'holder_check', ['v_holder.epoch <> p_epoch', 'false']);
   expect(await deliverLate(database)).toHaveLength(1);
@@ -188,7 +195,9 @@ test('a fence that the client does not know of does not stop its acquires', asyn
   expect([first.state, second.state]).toEqual(['held', 'held']);
 });
 
-test('a heartbeat that is still under way after a release and a close brings nothing back', async () => {
+test('a heartbeat that is still under way after a release and a close brings nothing back', {
+  tags: ['F24'],
+}, async () => {
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);
   const fencepost = new Fencepost({ connection: proxy.url });
@@ -237,7 +246,9 @@ async function releaseLate(database: TestDatabase): Promise<{ held: string[]; ne
   return { held, next };
 }
 
-test('a release that arrives after another was granted the lease does not touch it', async () => {
+test('a release that arrives after another was granted the lease does not touch it', {
+  tags: ['F24'],
+}, async () => {
   await using database = await createDatabase();
   const { held, next } = await releaseLate(database);
   expect(held).toEqual([`a ${next.token}`]);

@@ -10,6 +10,7 @@ const lost = (signal: AbortSignal): Promise<unknown> =>
 
 test.each([{ renew: true }, { renew: false }])(
   'a lease is lost at its deadline when the network falls silent, without any event of a socket (renew: $renew)',
+  { tags: ['F21'] },
   async ({ renew }) => {
     await using database = await createDatabase();
     await using proxy = await startProxy(database.url);
@@ -109,7 +110,9 @@ test('a short ttl is not lost because a longer one waits for a connection', asyn
   await (await long).release();
 });
 
-test('with renew: true an answer slower than the ttl does no harm as long as heartbeats get through', async () => {
+test('with renew: true an answer slower than the ttl does no harm as long as heartbeats get through', {
+  tags: ['F23'],
+}, async () => {
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);
   await using fencepost = new Fencepost({ connection: proxy.url });
@@ -118,7 +121,9 @@ test('with renew: true an answer slower than the ttl does no harm as long as hea
   expect(lease.state).toBe('held');
 });
 
-test('with renew: false a lease whose answer came later than the ttl comes with a new term, or not at all and free', async () => {
+test('with renew: false a lease whose answer came later than the ttl comes with a new term, or not at all and free', {
+  tags: ['F23'],
+}, async () => {
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);
   await using fencepost = new Fencepost({ connection: proxy.url });
@@ -140,6 +145,7 @@ test('with renew: false a lease whose answer came later than the ttl comes with 
 
 test.each([{ how: 'its wait has run out' }, { how: 'its signal has aborted' }])(
   'a grant whose answer comes after the call has ended, because $how, is given back',
+  { tags: ['F13', 'F23'] },
   async ({ how }) => {
     await using database = await createDatabase();
     await using proxy = await startProxy(database.url);
@@ -164,7 +170,9 @@ test.each([{ how: 'its wait has run out' }, { how: 'its signal has aborted' }])(
   },
 );
 
-test('an acquire ends when every answer is slower than the ttl, and leaves nothing behind', async () => {
+test('an acquire ends when every answer is slower than the ttl, and leaves nothing behind', {
+  tags: ['F23'],
+}, async () => {
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);
   await using fencepost = new Fencepost({ connection: proxy.url });

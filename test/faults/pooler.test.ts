@@ -1,3 +1,4 @@
+// @module-tag F35
 import { Fencepost } from 'fencepost';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
@@ -82,6 +83,7 @@ describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
     await database.query(
       `alter database ${database.name} set default_transaction_isolation = 'serializable'`,
     );
+    await database.query(`alter database ${database.name} set synchronous_commit = 'off'`);
     await using pooler = await startPgbouncer(database.url, 1);
     await using fencepost = new Fencepost({ connection: pooler.url });
     await using _lease = await fencepost.leases.acquire('a', { ttl: '10s' });

@@ -1,6 +1,7 @@
 import { Fencepost, type Lease } from 'fencepost';
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { rounds, tell, within } from '../support/figures.ts';
 import { plant } from '../support/plant.ts';
 import { type OwnServer, startOwnServer } from '../support/postmaster.ts';
 import { Random } from '../support/random.ts';
@@ -53,10 +54,14 @@ async function crashInTheMiddle(server: OwnServer, rounds: number): Promise<stri
   return complaints;
 }
 
-test('no lease that was acknowledged is lost in a crash, and tokens rise, whatever synchronous_commit is by default', async () => {
+test('no lease that was acknowledged is lost in a crash, and tokens rise, whatever synchronous_commit is by default', {
+  ...within(20_000),
+  tags: ['F16', 'F17', 'F18'],
+}, async () => {
   await using server = await startOwnServer({ postgresFlags: lazyWal });
   await server.query('alter database postgres set synchronous_commit = off');
-  expect(await crashInTheMiddle(server, 3)).toEqual([]);
+  expect(await crashInTheMiddle(server, rounds(3))).toEqual([]);
+  tell({ crashes: rounds(3) });
   // The same without a synchronous commit, to see that it would show.
   await plant(server.query, 'durable', ["('off', 'local', 'remote_write')", "('none')"]);
   expect(await crashInTheMiddle(server, 2)).not.toEqual([]);
@@ -64,6 +69,7 @@ test('no lease that was acknowledged is lost in a crash, and tokens rise, whatev
 
 test.each(['off', 'local', 'remote_write', 'on', 'remote_apply'])(
   'each change of a lease and of a holder commits no weaker than on, where the default is %s',
+  { tags: ['F18'] },
   async (setting) => {
     await using database = await createDatabase();
     await database.query(`alter database ${database.name} set synchronous_commit = ${setting}`);
@@ -97,7 +103,9 @@ test.each(['off', 'local', 'remote_write', 'on', 'remote_apply'])(
   },
 );
 
-test('leases live through a restart of the server that is shorter than their ttl', async () => {
+test('leases live through a restart of the server that is shorter than their ttl', {
+  tags: ['F15'],
+}, async () => {
   await using server = await startOwnServer({ fsync: false });
   await using fencepost = new Fencepost({ connection: server.url });
   const lease = await fencepost.leases.acquire('a', { ttl: '15s' });

@@ -1,3 +1,4 @@
+// @module-tag F37
 import { Fencepost, LimitError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';

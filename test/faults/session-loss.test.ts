@@ -1,3 +1,4 @@
+// @module-tag F09
 import { DatabaseError, Fencepost, LockLostError, LockTimeoutError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';
@@ -68,14 +69,17 @@ test('who is told that a lock was lost can have it again at once', async () => {
   expect(await again).toBe('held');
 });
 
-test('a call whose session is ended while it waits is refused, and nothing of it is left', async () => {
+test('a call whose session is ended while it waits is refused, and nothing of it is left', {
+  tags: ['F10'],
+}, async () => {
   await using fencepost = new Fencepost({ connection: database.url });
   await using other = new Fencepost({ connection: database.url });
   await using _held = await other.advisory.acquire('a');
   const waiting = fencepost.advisory.acquire('a');
+  const refused = expect(waiting).rejects.toThrow(DatabaseError);
   const [waiter] = await queued(database);
   await terminate(waiter?.pid);
-  await expect(waiting).rejects.toThrow(DatabaseError);
+  await refused;
   await expect(waiting).rejects.toMatchObject({ retriable: true });
   expect(await advisoryLocks(database)).toHaveLength(1);
   await using next = await fencepost.advisory.acquire('b', { wait: 0 });
@@ -88,9 +92,10 @@ test('a wait that an administrator interrupts is refused with 57014, and nothing
   await using _held = await other.advisory.acquireAll(['b']);
   // Of the two keys it already has one when it is interrupted.
   const waiting = fencepost.advisory.acquireAll(['a', 'b', 'c']);
+  const refused = expect(waiting).rejects.toMatchObject({ code: 'DATABASE', sqlState: '57014' });
   const [waiter] = await queued(database);
   await database.query('select pg_cancel_backend($1)', [waiter?.pid]);
-  await expect(waiting).rejects.toMatchObject({ code: 'DATABASE', sqlState: '57014' });
+  await refused;
   expect(await advisoryLocks(database)).toHaveLength(1);
 });
 

@@ -1,3 +1,4 @@
+// @module-tag F21
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError, Fencepost, LockLostError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
@@ -60,7 +61,10 @@ test(
   },
 );
 
-test('a call that waits on a frozen link ends, and what it was granted there is freed', half, async () => {
+test('a call that waits on a frozen link ends, and what it was granted there is freed', {
+  ...half,
+  tags: ['F13'],
+}, async () => {
   await using proxy = await startProxy(database.url);
   await using fencepost = through(proxy.url);
   await using other = through(database.url);
@@ -143,7 +147,10 @@ test(
   },
 );
 
-test('an answer later than the ttl is no lock, and the server keeps none', half, async () => {
+test('an answer later than the ttl is no lock, and the server keeps none', {
+  ...half,
+  tags: ['F23'],
+}, async () => {
   await using proxy = await startProxy(database.url);
   await using fencepost = through(proxy.url);
   await (await fencepost.advisory.acquire('b')).release();

@@ -1,3 +1,4 @@
+// @module-tag F35
 import { Fencepost, PoolerError } from 'fencepost';
 import { describe, expect, test } from 'vitest';
 import { advisoryLocks, queued } from '../support/advisory.ts';

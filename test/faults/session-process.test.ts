@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 const key = 'a';
 const ttl = 2_000;
 
-test('a process that is killed while it holds frees its lock for who waits', async () => {
+test('a process that is killed while it holds frees its lock for who waits', { tags: ['F01'] }, async () => {
   await using database = await createDatabase({ template: false });
   await using fencepost = new Fencepost({ connection: database.url });
   await using holder = startLockProcess({ connection: database.url, key, ttl: 30_000 });
@@ -24,7 +24,7 @@ test('a process that is killed while it holds frees its lock for who waits', asy
   expect(lock.state).toBe('held');
 });
 
-test('a process that is killed while it waits does not stall the queue', async () => {
+test('a process that is killed while it waits does not stall the queue', { tags: ['F02'] }, async () => {
   await using database = await createDatabase({ template: false });
   await using one = new Fencepost({ connection: database.url });
   await using next = new Fencepost({ connection: database.url });
@@ -46,6 +46,7 @@ test('a process that is killed while it waits does not stall the queue', async (
 });
 
 test('a frozen process loses its lock after the ttl, and knows it before its first step', {
+  tags: ['F05'],
   timeout: 30_000,
 }, async () => {
   await using database = await createDatabase({ template: false });
@@ -69,6 +70,7 @@ test('a frozen process loses its lock after the ttl, and knows it before its fir
 });
 
 test('a process that was frozen while it waited does not take an old grant for a lock', {
+  tags: ['F07'],
   timeout: 30_000,
 }, async () => {
   await using database = await createDatabase({ template: false });
@@ -88,6 +90,7 @@ test('a process that was frozen while it waited does not take an old grant for a
 });
 
 test('a process that was frozen takes no grant for a lock that the server has freed since, even if nothing tells it', {
+  tags: ['F07'],
   timeout: 60_000,
 }, async () => {
   await using database = await createDatabase({ template: false });

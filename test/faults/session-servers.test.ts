@@ -18,7 +18,7 @@ const ends: [string, (server: OwnServer) => Promise<void>][] = [
 
 test.each(ends)(
   'after %s of the server all its locks are lost, and all works again',
-  slow,
+  { ...slow, tags: ['F15', 'F16', 'F17'] },
   async (_, end) => {
     await using server = await startOwnServer({ fsync: false });
     await using fencepost = new Fencepost({ connection: server.url });
@@ -40,7 +40,7 @@ test.each(ends)(
   },
 );
 
-test('a standby is refused, and serves after its promotion', slow, async () => {
+test('a standby is refused, and serves after its promotion', { ...slow, tags: ['F34'] }, async () => {
   await using server = await startOwnServer({ fsync: false });
   await using fencepost = new Fencepost({ connection: server.url });
   const lock = await fencepost.advisory.acquire('a');

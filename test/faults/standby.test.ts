@@ -1,3 +1,4 @@
+// @module-tag F34
 import { Fencepost } from 'fencepost';
 import pg from 'pg';
 import { expect, test } from 'vitest';

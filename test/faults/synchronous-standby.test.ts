@@ -1,3 +1,4 @@
+// @module-tag F32
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError, Fencepost } from 'fencepost';
 import pg from 'pg';

@@ -1,3 +1,4 @@
+// @module-tag F09
 import { Fencepost, type Lease } from 'fencepost';
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';

@@ -1,3 +1,4 @@
+// @module-tag F35
 import pg from 'pg';
 import { test } from 'vitest';
 import { transactionLockRules } from '../contract/transaction-lock-rules.ts';

@@ -1,12 +1,14 @@
+// @module-tag F11
+// @module-tag F12
+// @module-tag F36
 import { Fencepost, LockTimeoutError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { type Clients, connect, heldKeys } from '../support/clients.ts';
 import { createDatabase } from '../support/database.ts';
+import { rounds as roundsOf } from '../support/figures.ts';
 import { Random } from '../support/random.ts';
 
-const { FENCEPOST_ROUNDS } = process.env;
-/** More of them than a test run has time for: `FENCEPOST_ROUNDS=100000 npx vitest run test/faults/transaction-races`. */
-const rounds = Number(FENCEPOST_ROUNDS ?? 1_500);
+const rounds = roundsOf(1_500);
 const pairs = 4;
 const limit = 60_000 + rounds * 40;
 

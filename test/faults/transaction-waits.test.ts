@@ -16,7 +16,9 @@ afterAll(async () => {
   await database[Symbol.asyncDispose]();
 });
 
-test('a statement_timeout that ends the wait is told as such, and the transaction is usable', async () => {
+test('a statement_timeout that ends the wait is told as such, and the transaction is usable', {
+  tags: ['F14'],
+}, async () => {
   await using clients = await connect(database, 2);
   const [holder, client] = clients;
   await holder.query('begin; select pg_advisory_xact_lock(1)');
@@ -59,7 +61,7 @@ test('a connection that ends during the wait is told, with or without a signal',
   }
 });
 
-test('a transaction that has failed before is left as it is', async () => {
+test('a transaction that has failed before is left as it is', { tags: ['F14'] }, async () => {
   await using clients = await connect(database, 1);
   const [client] = clients;
   await client.query('begin; savepoint fencepost; select pg_advisory_xact_lock(1)');
@@ -159,7 +161,9 @@ test('a cancel that is still on its way when the wait ends cannot hit the next w
   expect(await heldKeys(client)).toEqual([1]);
 });
 
-test('a full lock table is a LimitError, and the transaction is usable afterwards', async () => {
+test('a full lock table is a LimitError, and the transaction is usable afterwards', {
+  tags: ['F37'],
+}, async () => {
   await using server = await startEmbedded({
     fsync: false,
     maxConnections: 10,
@@ -180,7 +184,7 @@ test('a full lock table is a LimitError, and the transaction is usable afterward
   await client.end();
 });
 
-test('a standby is refused: its locks would be its own', async () => {
+test('a standby is refused: its locks would be its own', { tags: ['F34'] }, async () => {
   await using server = await startEmbedded({ fsync: false, maxConnections: 10 });
   await using own = new Fencepost({ connection: server.url });
   const primary = new pg.Client({ connectionString: server.url });

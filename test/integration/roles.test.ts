@@ -1,3 +1,4 @@
+// @module-tag F40
 import { randomUUID } from 'node:crypto';
 import { ArgumentError, Fencepost } from 'fencepost';
 import { migrate } from 'fencepost/migrate';
@@ -62,7 +63,7 @@ describe('an application role', () => {
       `select oid::regclass::text as name, relkind as kind from pg_class
        where relnamespace = 'fencepost'::regnamespace and relkind in ('r', 'S') order by 1`,
     );
-    expect(relations).toHaveLength(9);
+    expect(relations).toHaveLength(12);
     const statements = relations.flatMap(({ name, kind }) =>
       kind === 'r'
         ? [

@@ -56,6 +56,7 @@ const breaches: Record<
 describe('a schema that', () => {
   test.each(Object.entries(breaches))(
     '%s is refused with what to do, and works once that is done',
+    { tags: ['F27'] },
     async (_, { breach, says, mend }) => {
       await migrate({ connection, grant: app.name });
       await breach();

@@ -11,6 +11,7 @@ export interface CrowdWorkerArgument {
   readonly ttl: number;
   readonly batch: number;
   readonly seconds: number;
+  readonly storage: string;
 }
 
 interface Tables {
@@ -18,20 +19,24 @@ interface Tables {
   effect: { job: string; token: string; worker: number };
 }
 
-const { url, worker, ttl, batch, seconds } = argumentOfChild<CrowdWorkerArgument>();
-const pool = new pg.Pool({ connectionString: url, max: 4 });
+const { url, worker, ttl, batch, seconds, storage } = argumentOfChild<CrowdWorkerArgument>();
+const held = storage === 'held';
+const pool = new pg.Pool({ connectionString: url, max: held ? batch + 1 : 4 });
+pool.on('connect', (client) => client.on('error', () => {}));
 pool.on('error', () => {});
 const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
 const fencepost = new Fencepost({ connection: url });
-const jobs = fencepost.claims.define({
+const jobs = fencepost.claims.define<Tables, 'job'>({
   db,
   table: 'job',
   key: 'id',
   where: (eb) => eb('status', '=', 'new'),
   orderBy: ['id'],
   ttl,
-  maxAttempts: 1_000,
   done: { status: 'done' },
+  ...(held
+    ? { storage, connections: batch }
+    : { storage: storage as 'columns' | 'sidecar', maxAttempts: 1_000 }),
 });
 
 const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0 };

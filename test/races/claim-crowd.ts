@@ -10,7 +10,9 @@ import { type Child, startChild } from '../support/child.ts';
 import { type Findings, script } from '../support/script.ts';
 import type { CrowdWorkerArgument } from './claim-crowd-worker.ts';
 
-export interface ClaimCrowd {
+export interface ClaimCrowd extends Record<string, number | string> {
+  /** 'columns', 'sidecar' or 'held'. */
+  storage: string;
   rows: number;
   processes: number;
   batch: number;
@@ -25,29 +27,28 @@ export interface ClaimCrowd {
 const workerModule = new URL('./claim-crowd-worker.ts', import.meta.url);
 
 export async function raceForRows(url: string, options: ClaimCrowd): Promise<Findings> {
-  const { rows, processes, batch, ttl, every, seconds } = options;
+  const { storage, rows, processes, batch, ttl, every, seconds } = options;
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   pool.on('error', () => {});
   await pool.query(`
     create table job (id bigint generated always as identity primary key, status text not null default 'new');
     create table effect (job bigint, token bigint, worker integer);
-    create table accepted (job bigint, token bigint);
+    create table accepted (job bigint);
     create function note_accepted() returns trigger language plpgsql as $$
     begin
-      insert into accepted values (new.id, new.fencepost_token);
+      insert into accepted values (new.id);
       return null;
-    end $$`);
-  await prepare(url, pool);
-  await pool.query(`
+    end $$;
     create trigger note_accepted after update on job for each row when (new.status = 'done')
       execute function note_accepted()`);
+  await prepare(url, pool, storage);
   await pool.query('insert into job (status) select $1 from generate_series(1, $2)', ['new', rows]);
 
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1_000;
   const start = (worker: number): Child => {
     const left = 4 * seconds - elapsed();
-    const argument: CrowdWorkerArgument = { url, worker, ttl, batch, seconds: left };
+    const argument: CrowdWorkerArgument = { url, worker, ttl, batch, storage, seconds: left };
     return startChild(workerModule, argument);
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
@@ -96,41 +97,46 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
   const took = elapsed();
   const violations = [
     ...(counts.tooMany > 0 ? [`${counts.tooMany} claims of more rows than asked`] : []),
-    ...(await check(pool)),
+    ...(await check(pool, storage)),
   ];
   await pool.end();
   return { figures: { ...counts, ...faults, 'a second': Math.round(rows / took) }, violations };
 }
 
-async function prepare(url: string, pool: pg.Pool): Promise<void> {
+async function prepare(url: string, pool: pg.Pool, storage: string): Promise<void> {
   await using fencepost = new Fencepost({ connection: url });
   const db = new Kysely<{ job: { id: string; status: string } }>({ dialect: new PostgresDialect({ pool }) });
   await fencepost.claims
-    .define({
+    .define<{ job: { id: string; status: string } }, 'job'>({
       db,
       table: 'job',
       key: 'id',
       where: (eb) => eb('status', '=', 'new'),
       orderBy: ['id'],
       done: { status: 'done' },
+      storage: storage as 'columns',
     })
     .ensure();
 }
 
-async function check(pool: pg.Pool): Promise<string[]> {
+async function check(pool: pg.Pool, storage: string): Promise<string[]> {
   const { rows } = await pool.query<Record<string, unknown>>(`
-    select j.id, j.status, j.fencepost_token, a.times, e.tokens
+    select j.*, a.times, e.tokens
     from job j
     left join (select job, count(*) as times from accepted group by job) a on a.job = j.id
     left join (select job, array_agg(token) as tokens from effect group by job) e on e.job = j.id
-    where j.status <> 'done' or a.times is distinct from 1
-      or e.tokens <> array[j.fencepost_token]
+    where j.status <> 'done' or a.times is distinct from 1 or cardinality(e.tokens) > 1
+      ${storage === 'columns' ? 'or e.tokens <> array[j.fencepost_token] or j.fencepost_holder is not null' : ''}
     order by j.id`);
-  return rows.map((row) => `row ${JSON.stringify(row)}`);
+  const left = await pool.query('select * from fencepost.claim');
+  return [
+    ...rows.map((row) => `row ${JSON.stringify(row)}`),
+    ...left.rows.map((claim) => `left is the claim ${JSON.stringify(claim)}`),
+  ];
 }
 
 await script(
   import.meta,
-  { rows: 200_000, processes: 8, batch: 50, ttl: 1_000, every: 200, seconds: 300 },
+  { storage: 'columns', rows: 200_000, processes: 8, batch: 50, ttl: 1_000, every: 200, seconds: 300 },
   raceForRows,
 );

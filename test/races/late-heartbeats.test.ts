@@ -1,14 +1,20 @@
+// @module-tag F24
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { rounds, tell, within } from '../support/figures.ts';
 import { plant } from '../support/plant.ts';
 import type { Findings } from '../support/script.ts';
 import { raceHeartbeats } from './late-heartbeats.ts';
 
 const few = { rounds: 500, clients: 16, resources: 4, ttl: 60 };
 
-test('a holder whose heartbeat comes late stays dead, and nobody believes in a lease that another was granted', async () => {
+test('a holder whose heartbeat comes late stays dead, and nobody believes in a lease that another was granted', {
+  ...within(20_000),
+  tags: ['F06'],
+}, async () => {
   await using database = await createDatabase();
-  const { figures, violations } = await raceHeartbeats(database.url, few);
+  const { figures, violations } = await raceHeartbeats(database.url, { ...few, rounds: rounds(few.rounds) });
+  tell(figures);
   expect(violations).toEqual([]);
   expect(Number(figures['holders lost'])).toBeGreaterThan(50);
   expect(Number(figures.takeovers)).toBeGreaterThan(50);

@@ -1,14 +1,17 @@
+// @module-tag F42
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { rounds, tell, within } from '../support/figures.ts';
 import { plant } from '../support/plant.ts';
 import { raceModes } from './modes.ts';
 
-const long = { timeout: 120_000 };
+const long = within(120_000);
 const few = { rounds: 1_500, clients: 4, callers: 16, seed: 0 };
 
 test('whatever they ask for, clients never hold together what may not be held together', long, async () => {
   await using database = await createDatabase();
-  const { figures, violations } = await raceModes(database.url, few);
+  const { figures, violations } = await raceModes(database.url, { ...few, rounds: rounds(few.rounds) });
+  tell(figures);
   expect(violations, JSON.stringify(figures)).toEqual([]);
   expect(
     Math.min(Number(figures.exclusive), Number(figures.shared), Number(figures.tenants)),

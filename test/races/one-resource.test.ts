@@ -1,26 +1,40 @@
+// @module-tag F25
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { rounds, seconds, tell, within } from '../support/figures.ts';
 import { plant } from '../support/plant.ts';
 import { raceForOne } from './one-resource.ts';
 
-const limit = { timeout: 60_000 };
+const limit = within(60_000);
 
 test(
   'eight processes that want one resource write one after the other, with rising tokens',
   limit,
   async () => {
     await using database = await createDatabase();
-    const race = { rounds: 2_500, processes: 8, faults: 0, ttl: 30_000, seconds: 10, slots: 1 };
+    const race = {
+      rounds: rounds(2_500),
+      processes: 8,
+      faults: 0,
+      ttl: 30_000,
+      seconds: seconds(10),
+      slots: 1,
+    };
     const { figures, violations } = await raceForOne(database.url, race);
+    tell(figures);
     expect(violations).toEqual([]);
     expect(figures.writers).toBe(8);
   },
 );
 
-test('that holds while processes are stopped past their ttl, and killed', limit, async () => {
+test('that holds while processes are stopped past their ttl, and killed', {
+  ...limit,
+  tags: ['F04'],
+}, async () => {
   await using database = await createDatabase();
-  const race = { rounds: 100_000, processes: 5, faults: 8, ttl: 250, seconds: 5, slots: 1 };
+  const race = { rounds: 100_000, processes: 5, faults: 8, ttl: 250, seconds: seconds(5), slots: 1 };
   const { figures, violations } = await raceForOne(database.url, race);
+  tell(figures);
   expect(violations).toEqual([]);
   expect(Number(figures.freezes)).toBeGreaterThan(0);
 });
@@ -32,6 +46,7 @@ test(
     await using database = await createDatabase();
     const race = { rounds: 100_000, processes: 6, faults: 8, ttl: 250, seconds: 5, slots: 3 };
     const { figures, violations } = await raceForOne(database.url, race);
+    tell(figures);
     expect(violations).toEqual([]);
     expect(Number(figures.kills)).toBeGreaterThan(0);
     const slots = await database.query('select distinct slot from history order by 1');

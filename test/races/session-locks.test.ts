@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { rounds, tell, within } from '../support/figures.ts';
 import type { Findings } from '../support/script.ts';
 import { gatherCrowd } from './session-crowd.ts';
 import { raceGrants } from './session-grants.ts';
@@ -13,29 +14,28 @@ async function race<Numbers>(
 ): Promise<Findings['figures']> {
   await using database = await createDatabase({ template: false });
   const { figures, violations } = await run(database.url, numbers);
+  tell(figures);
   expect(violations).toEqual([]);
   return figures;
 }
 
-const long = { timeout: 120_000 };
+const long = within(120_000);
 
-test(
-  'a timeout or an abort in the moment of the grant leaves no lock behind, and loses none',
-  long,
-  async () => {
-    const figures = await race(raceGrants, { timeouts: 800, aborts: 800, keys: 16 });
-    expect(Number(figures.grants)).toBeGreaterThan(200);
-  },
-);
+test('a timeout or an abort in the moment of the grant leaves no lock behind, and loses none', {
+  ...long,
+  tags: ['F11', 'F12', 'F13'],
+}, async () => {
+  const figures = await race(raceGrants, { timeouts: rounds(800), aborts: rounds(800), keys: 16 });
+  expect(Number(figures.grants)).toBeGreaterThan(200);
+});
 
-test(
-  'several keys taken together, in any order, make no circle; in that of others the victim holds nothing',
-  long,
-  async () => {
-    const figures = await race(raceOrders, { rounds: 1_000, mixed: 200, callers: 12, keys: 6 });
-    expect(Number(figures['deadlocks of plain clients'])).toBeGreaterThan(0);
-  },
-);
+test('several keys taken together, in any order, make no circle; in that of others the victim holds nothing', {
+  ...long,
+  tags: ['F36'],
+}, async () => {
+  const figures = await race(raceOrders, { rounds: rounds(1_000), mixed: 200, callers: 12, keys: 6 });
+  expect(Number(figures['deadlocks of plain clients'])).toBeGreaterThan(0);
+});
 
 test(
   'thousands of locks and a thousand waiting callers need few connections, and everybody gets through',
@@ -45,7 +45,10 @@ test(
   },
 );
 
-test('when a session is ended, exactly the locks that it held are lost, and all works on', long, async () => {
-  const figures = await race(raceKills, { rounds: 40, workers: 16, keepers: 16 });
+test('when a session is ended, exactly the locks that it held are lost, and all works on', {
+  ...long,
+  tags: ['F09', 'F17'],
+}, async () => {
+  const figures = await race(raceKills, { rounds: rounds(40), workers: 16, keepers: 16 });
   expect(Number(figures['locks lost'])).toBeGreaterThan(40);
 });

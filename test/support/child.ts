@@ -13,9 +13,16 @@ export interface Child extends AsyncDisposable {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
-export function startChild(module: URL, argument: object): Child {
+/** What runs the module, if it is not Node alone. */
+export interface Launch {
+  readonly execPath?: string;
+  readonly execArgv?: string[];
+}
+
+export function startChild(module: URL, argument: object, launch: Launch = {}): Child {
   const child = fork(module, [JSON.stringify(argument)], {
     execArgv: [],
+    ...launch,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, NODE_OPTIONS: '' },
   });

@@ -23,11 +23,21 @@ export function kyselyOn(pool: pg.Pool): Kysely<JobTables> {
   return new Kysely<JobTables>({ dialect: new PostgresDialect({ pool }) });
 }
 
+/** Where claims are kept that live on their process's heartbeat. */
+export const livingStorages = ['columns', 'sidecar'] as const;
+
+export type LivingStorage = (typeof livingStorages)[number];
+
 /** Claims of those jobs, on this pool. */
 export function jobsOf(
   fencepost: Fencepost,
   pool: pg.Pool,
-  options: { ttl?: number; maxAttempts?: number; orderBy?: ('id' | 'weight desc')[] } = {},
+  options: {
+    ttl?: number;
+    maxAttempts?: number;
+    orderBy?: ('id' | 'weight desc')[];
+    storage?: LivingStorage;
+  } = {},
 ) {
   return fencepost.claims.define({
     db: kyselyOn(pool),
@@ -41,7 +51,11 @@ export function jobsOf(
   });
 }
 
-/** How many jobs somebody has, by the columns. */
-export async function claimedJobs(database: TestDatabase): Promise<number> {
-  return (await database.query('select from public.job where fencepost_holder is not null')).length;
+/** How many jobs somebody has, or has set aside. */
+export async function claimedJobs(
+  database: TestDatabase,
+  storage: LivingStorage = 'columns',
+): Promise<number> {
+  const table = { columns: 'public.job where fencepost_holder', sidecar: 'fencepost.claim where holder_id' };
+  return (await database.query(`select from ${table[storage]} is not null`)).length;
 }

@@ -1,5 +1,5 @@
 import { Fencepost, type FencepostError } from '../../src/index.ts';
-import { argumentOfChild, type Child, startChild, tellParent } from './child.ts';
+import { argumentOfChild, type Child, type Launch, startChild, tellParent } from './child.ts';
 
 /** What a process is asked to do, in this order. */
 interface Order {
@@ -16,8 +16,8 @@ export type Report =
   | { kind: 'looked'; threw: string | undefined; state: string };
 
 /** A process that acquires one session lock and keeps it, and looks at its handle whenever it gets a message. */
-export function startLockProcess(order: Order): Child {
-  return startChild(new URL(import.meta.url), order);
+export function startLockProcess(order: Order, launch?: Launch): Child {
+  return startChild(new URL(import.meta.url), order, launch);
 }
 
 /** Is run by `startLockProcess`. */

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { statSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -19,7 +19,9 @@ export interface OwnServer extends AsyncDisposable {
   /** Kills one backend: the server throws away its shared memory, ends every session and recovers from its WAL. */
   crash(): Promise<void>;
   /** Stops it, gently or not, and starts it again. */
-  restart(mode: 'fast' | 'immediate'): Promise<void>;
+  restart(mode: 'fast' | 'immediate', environment?: Record<string, string>): Promise<void>;
+  /** Lets clients from these addresses in, with the password. */
+  admit(addresses: string): Promise<void>;
   /** Ends it at once, and for good. */
   stop(): Promise<void>;
   /** Starts it again as a standby that nobody feeds. */
@@ -37,14 +39,15 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
   const pgCtl = join(dirname(build.postgres), 'pg_ctl');
   let restarted = false;
 
-  const control = async (...args: string[]): Promise<void> => {
-    const identity = process.getuid?.() === 0 ? { uid, gid } : {};
-    await run(pgCtl, ['-D', data, '-s', '-w', ...args], { ...identity, cwd: dirname(data) });
+  const identity = process.getuid?.() === 0 ? { uid, gid } : {};
+  const control = async (args: readonly string[], environment = {}): Promise<void> => {
+    const env = { ...process.env, ...environment };
+    await run(pgCtl, ['-D', data, '-s', '-w', ...args], { ...identity, env, cwd: dirname(data) });
   };
   // It writes to a file: nobody reads the pipe of the process that started it first.
-  const restart = async (mode: string): Promise<void> => {
+  const restart = async (mode: string, environment?: Record<string, string>): Promise<void> => {
     restarted = true;
-    await control('-m', mode, '-l', join(data, 'restarted.log'), 'restart');
+    await control(['-m', mode, '-l', join(data, 'restarted.log'), 'restart'], environment);
   };
   return {
     url: server.url,
@@ -59,14 +62,18 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
       await ended;
     },
     restart,
-    stop: () => control('-m', 'immediate', 'stop'),
+    async admit(addresses) {
+      await appendFile(join(data, 'pg_hba.conf'), `host all all ${addresses} scram-sha-256\n`);
+      await query(server.url, 'select pg_reload_conf()');
+    },
+    stop: () => control(['-m', 'immediate', 'stop']),
     async becomeStandby() {
       await writeFile(join(data, 'standby.signal'), '');
       await restart('fast');
     },
     async [Symbol.asyncDispose]() {
       // The process that was started first looks after the first server only.
-      if (restarted) await control('-m', 'immediate', 'stop');
+      if (restarted) await control(['-m', 'immediate', 'stop']);
       await server.stop();
     },
   };

@@ -12,25 +12,28 @@ export interface Findings {
 
 /**
  * Makes a race runnable by `node`, in its long version, against a server of its own with a disk that is waited for:
- * prints what it found and exits with 1 when a promise was broken. Numbers can be given as `--name=value`.
+ * prints what it found and exits with 1 when a promise was broken. Options can be given as `--name=value`.
  */
-export async function script<Numbers extends Record<string, number>>(
+export async function script<Options extends Record<string, number | string>>(
   { url }: ImportMeta,
-  defaults: Numbers,
-  run: (serverUrl: string, numbers: Numbers) => Promise<Findings>,
+  defaults: Options,
+  run: (serverUrl: string, options: Options) => Promise<Findings>,
 ): Promise<void> {
   if (process.argv[1] !== fileURLToPath(url)) return;
   const names = Object.keys(defaults);
   const { values } = parseArgs({
     options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])),
   });
-  const given = Object.entries(values).map(([name, value]) => [name, Number(value)]);
-  const numbers = { ...defaults, ...Object.fromEntries(given) } as Numbers;
+  const given = Object.entries(values).map(([name, value]) => [
+    name,
+    typeof defaults[name] === 'number' ? Number(value) : value,
+  ]);
+  const chosen = { ...defaults, ...Object.fromEntries(given) } as Options;
   await using server = await startEmbedded();
   await migrate({ connection: server.url });
-  console.log(`${server.description}; ${JSON.stringify(numbers)}`);
+  console.log(`${server.description}; ${JSON.stringify(chosen)}`);
   const started = performance.now();
-  const { figures, violations } = await run(server.url, numbers);
+  const { figures, violations } = await run(server.url, chosen);
   const seconds = (performance.now() - started) / 1_000;
   for (const [name, value] of Object.entries({ ...figures, seconds: seconds.toFixed(1) })) {
     console.log(`${name.padEnd(28)} ${value}`);

@@ -75,3 +75,15 @@ it('refuses tables and columns that are not there', () => {
   // @ts-expect-error what completion does has to be said
   claims.define({ db, table: 'orders', key: 'id' });
 });
+
+it('takes what a storage can keep, and nothing else', () => {
+  const options = { db, table: 'orders', key: 'id', done: 'delete' } as const;
+  claims.define({ ...options, storage: 'held', connections: 3 });
+  claims.define({ ...options, storage: 'sidecar', maxAttempts: 3 });
+  // @ts-expect-error nothing counts attempts there
+  claims.define({ ...options, storage: 'held', maxAttempts: 3 });
+  // @ts-expect-error claims keep no connection there
+  claims.define({ ...options, storage: 'sidecar', connections: 3 });
+  // @ts-expect-error no such storage
+  claims.define({ ...options, storage: 'elsewhere' });
+});

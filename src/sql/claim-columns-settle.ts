@@ -1,4 +1,4 @@
-import { type ClaimedKey, keyNames, matches, transposed, unnest } from './claim.ts';
+import { arrays, type ClaimedKey, keyNames, matches, transposed, unnest } from './claim.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { identifier, type Row, type Statement } from './statement.ts';
 
@@ -80,12 +80,11 @@ export function pinRow(table: ClaimTable, claim: ClaimedKey): Statement {
 /** Frees what a holder has and does not know of: an answer was lost. Those attempts do not count. */
 export function freeUnknown(table: ClaimTable, holder: string, known: readonly ClaimedKey[]): Statement {
   const next = table.key.length + 1;
-  const arrays = table.types.map((type, place) => `$${place + 1}::${type}[]`);
   return {
     name: 'free_unknown_rows',
     text: `update ${table.table} set fencepost_holder = null, fencepost_attempts = fencepost_attempts - 1
       where fencepost_holder = $${next + 1}::uuid and not exists (
-        select from unnest(${arrays.join(', ')}, $${next}::bigint[]) as fp_a(${keyNames(table)}, fp_token)
+        select from unnest(${arrays(table.types, 1)}, $${next}::bigint[]) as fp_a(${keyNames(table)}, fp_token)
         where ${matches(table, 'fp_a')} and fp_a.fp_token = ${table.bare}.fencepost_token)`,
     values: [...valuesOf(table, known), holder],
   };
@@ -124,9 +123,8 @@ function claimed({ bare }: ClaimTable): string {
 }
 
 function asked(table: ClaimTable, claims: readonly ClaimedKey[]): string {
-  const arrays = table.types.map((type, place) => `$${place + 1}::${type}[]`);
   return `fencepost_asked as materialized (
-        select * from unnest(${arrays.join(', ')}, $${table.key.length + 1}::bigint[]) with ordinality
+        select * from unnest(${arrays(table.types, 1)}, $${table.key.length + 1}::bigint[]) with ordinality
           as fp_a(${keyNames(table)}, fp_token, fp_place) limit ${claims.length}
       )`;
 }

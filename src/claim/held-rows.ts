@@ -1,0 +1,239 @@
+import type { ControlledTransaction } from 'kysely';
+import { pause } from '../core/abort.ts';
+import type { Duration } from '../core/duration.ts';
+import { milliseconds } from '../core/duration.ts';
+import { DatabaseError, LimitError, StaleTokenError, StateError } from '../core/errors.ts';
+import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
+import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
+import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
+import { beginWork, completeHeld, holdNamedRow, holdRow, stir, undoWork } from '../sql/claim-held.ts';
+import type { ClaimTable } from '../sql/claim-table.ts';
+import { fenceToken } from '../sql/session-lock.ts';
+import type { Statement } from '../sql/statement.ts';
+import { Attempt } from './attempt.ts';
+import { Claim, type ClaimKeeper } from './claim.ts';
+import type { Definition } from './definition.ts';
+import { HeldTerm } from './held-term.ts';
+import type { AnyTables } from './query-text.ts';
+import type { ClaimContext } from './register.ts';
+import type { AsideRow, RowStore } from './row-store.ts';
+import { failureOf, type UserDatabase } from './user-database.ts';
+
+type Keys = readonly (readonly unknown[])[];
+
+/** A transaction that has locked a row, and for how long that can be trusted. */
+interface Held {
+  readonly trx: ControlledTransaction<AnyTables>;
+  readonly term: HeldTerm;
+  readonly row: ClaimedRow;
+}
+
+/** Claims that are the lock of their row, each in a transaction of its own that stays open. */
+export class HeldRows<Row, DB> implements RowStore<Row, DB> {
+  readonly #context: ClaimContext;
+  readonly #definition: Definition;
+  readonly #database: UserDatabase;
+  readonly #claims = new Map<Claim<Row, DB>, Attempt>();
+  /** Transactions that are open, or are being opened or ended. */
+  #open = 0;
+  #cursor: Cursor;
+
+  constructor(context: ClaimContext, definition: Definition, database: UserDatabase) {
+    this.#context = context;
+    this.#definition = definition;
+    this.#database = database;
+  }
+
+  async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
+    const most = Math.min(limit, this.#room(1));
+    const { ttl } = this.#definition;
+    const next = (): Statement => holdRow(table, ttl, tenant, this.#cursor);
+    return this.#hold(table, Array<() => Statement>(most).fill(next), (held) => held === undefined);
+  }
+
+  claimKeys(table: ClaimTable, keys: Keys): Promise<Claim<Row, DB>[]> {
+    this.#room(keys.length);
+    const { ttl } = this.#definition;
+    const statements = keys.map((key) => () => holdNamedRow(table, ttl, key));
+    return this.#hold(table, statements, () => false);
+  }
+
+  async aside(): Promise<AsideRow<Row>[]> {
+    return [];
+  }
+
+  async retry(): Promise<number> {
+    return 0;
+  }
+
+  async forget(): Promise<void> {}
+
+  abandon(claim: Claim<Row, DB>): void {
+    this.#claims.get(claim)?.end('shutdown');
+  }
+
+  /** Nothing keeps others off a row but its lock: so that is kept as long as nobody shall try again. */
+  async giveBack(claim: Claim<Row, DB>, after: Duration, _: unknown, signal: AbortSignal): Promise<void> {
+    await pause(this.#context.clock, milliseconds('backoff', after), signal).catch(() => {});
+    await claim.release();
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
+  }
+
+  /** How many more there may be. */
+  #room(needed: number): number {
+    const { most, shape } = this.#definition;
+    const room = most - this.#open;
+    if (room >= needed) return room;
+    const free = room === 0 ? 'none is free' : `${room} are free`;
+    throw new LimitError(
+      `claims of ${shape.table} may use ${most} connections, and ${free}: ${needed} needed`,
+    );
+  }
+
+  /** One after the other, so that they come in order. */
+  async #hold(
+    table: ClaimTable,
+    statements: readonly (() => Statement)[],
+    over: (held: Held | undefined) => boolean,
+  ): Promise<Claim<Row, DB>[]> {
+    const all: Held[] = [];
+    try {
+      for (const statement of statements) {
+        const held = await this.#one(statement());
+        if (held !== undefined) all.push(held);
+        this.#cursor = cursorAfter(held === undefined ? [] : [held.row], this.#cursor);
+        if (over(held)) break;
+      }
+      if (all.length === 0) return [];
+      // Drawn after the rows were locked, and on disk before anybody sees it: not in these transactions, then.
+      const { commands, schema } = this.#context;
+      const token = BigInt((await commands.run(fenceToken(schema)))?.answer ?? '');
+      return all.map((held) => this.#hand(table, { ...held, row: { ...held.row, token } }));
+    } catch (error) {
+      await Promise.all(all.map(({ trx, term }) => this.#end(trx, term)));
+      throw failureOf(`claim rows of ${table.table}`, error, this.#context.schema);
+    }
+  }
+
+  async #one(statement: Statement): Promise<Held | undefined> {
+    const { clock } = this.#context;
+    this.#open += 1;
+    let trx: ControlledTransaction<AnyTables>;
+    try {
+      trx = await this.#database.db.startTransaction().setIsolationLevel('read committed').execute();
+    } catch (error) {
+      this.#open -= 1;
+      throw error;
+    }
+    try {
+      const sent = clock.now();
+      const [row] = readClaimed(await runIn('options.db', of(trx), statement));
+      if (row !== undefined) {
+        const term = new HeldTerm(clock, this.#definition.ttl, sent, () =>
+          runIn('options.db', of(trx), stir),
+        );
+        return { trx, term, row };
+      }
+    } catch (error) {
+      await this.#end(trx);
+      throw error;
+    }
+    await this.#end(trx);
+    return undefined;
+  }
+
+  /** Gives up what the transaction has done and its connection. */
+  async #end(trx: ControlledTransaction<AnyTables>, term?: HeldTerm): Promise<void> {
+    term?.leave();
+    await term?.quiet();
+    try {
+      await trx.rollback().execute();
+    } catch {
+      // It has ended already, with its connection.
+    } finally {
+      this.#open -= 1;
+    }
+  }
+
+  #hand(table: ClaimTable, { trx, term, row }: Held): Claim<Row, DB> {
+    const key = `${table.table} ${row.key.join('/')}`;
+    const attempt = new Attempt(term, this.#context.clock, this.#definition.deadline);
+    let committed = false;
+    const end = async (): Promise<void> => {
+      if (committed) this.#open -= 1;
+      else await this.#end(trx, term);
+    };
+    const keeper: ClaimKeeper = {
+      maxAttempts: Infinity,
+      keepsReturns: false,
+      complete: async (_, work) => {
+        if (term.over) throw new StaleTokenError(key, row.token);
+        await term.work((stirred) => this.#complete(table, key, { trx, term, row }, work, stirred));
+        committed = true;
+      },
+      fail: async () => {
+        throw new StateError(`storage 'held' keeps nothing of ${key}, and so cannot set it aside`);
+      },
+      giveBack: end,
+      ended: (_, reason) => {
+        this.#claims.delete(claim);
+        if (reason !== undefined) void end();
+        else if (committed) void end();
+      },
+    };
+    const claim: Claim<Row, DB> = new Claim(keeper, attempt, key, row);
+    this.#claims.set(claim, attempt);
+    return claim;
+  }
+
+  async #complete(
+    table: ClaimTable,
+    key: string,
+    { trx, term, row }: Held,
+    work: Parameters<ClaimKeeper['complete']>[1],
+    stirred: () => void,
+  ): Promise<void> {
+    const schema = this.#context.schema;
+    const transaction = of(trx);
+    let thrown: { readonly error: unknown } | undefined;
+    try {
+      if (work !== undefined) {
+        await runScriptIn('transaction', transaction, beginWork);
+        await work(trx).catch((error: unknown) => {
+          thrown = { error };
+          throw error;
+        });
+      }
+      await runIn('transaction', transaction, completeHeld(table, row.key));
+    } catch (error) {
+      const failure = failureOf(`complete ${key}`, error, schema);
+      if (work !== undefined) {
+        stirred();
+        const undone = await runScriptIn('transaction', transaction, undoWork(this.#definition.ttl)).then(
+          () => true,
+          () => false,
+        );
+        if (undone) throw thrown === undefined ? failure : thrown.error;
+      }
+      // The lock is gone, before anything was committed.
+      const broken = failure instanceof DatabaseError && failure.inDoubt;
+      term.end(broken ? 'connection' : 'closed', error);
+      if (thrown !== undefined) throw thrown.error;
+      throw broken ? new StaleTokenError(key, row.token, { cause: error }) : failure;
+    }
+    try {
+      await trx.commit().execute();
+    } catch (error) {
+      term.end('closed', error);
+      throw failureOf(`complete ${key}`, error, schema);
+    }
+  }
+}
+
+/** As the caller's transactions are known elsewhere. */
+function of(trx: ControlledTransaction<AnyTables>): KyselyTransaction {
+  return trx as unknown as KyselyTransaction;
+}

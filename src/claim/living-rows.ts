@@ -1,0 +1,156 @@
+import { elapsed, type Moment } from '../core/clock.ts';
+import type { Duration } from '../core/duration.ts';
+import { type LossReason, lossTexts } from '../core/errors.ts';
+import type { Holder } from '../holder/holder.ts';
+import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
+import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
+import { forgetRows } from '../sql/claim-sidecar-settle.ts';
+import { statementsOf } from '../sql/claim-statements.ts';
+import type { ClaimTable } from '../sql/claim-table.ts';
+import { Attempt } from './attempt.ts';
+import { Claim } from './claim.ts';
+import { Claiming } from './claiming.ts';
+import type { Definition } from './definition.ts';
+import type { Preparing } from './preparing.ts';
+import type { ClaimContext } from './register.ts';
+import type { AsideRow, RowStore } from './row-store.ts';
+import { Settling } from './settling.ts';
+import type { UserDatabase } from './user-database.ts';
+
+/** How often rows that others got just then are made up for. Each time somebody else has got on. */
+const mostTries = 20;
+
+/** Claims that live on the holder of this process: kept in columns of the table, or beside it. */
+export class LivingRows<Row, DB> implements RowStore<Row, DB> {
+  readonly #context: ClaimContext;
+  readonly #definition: Definition;
+  readonly #database: UserDatabase;
+  readonly #preparing: Preparing;
+  readonly #claiming: Claiming;
+  readonly #claims = new Map<Claim<Row, DB>, Attempt>();
+  #settling: Promise<Settling> | undefined;
+  #forgot: Moment | undefined;
+  /** Where the next claim goes on that goes round groups; undefined at the end of a round. */
+  #cursor: Cursor;
+
+  constructor(context: ClaimContext, definition: Definition, database: UserDatabase, preparing: Preparing) {
+    this.#context = context;
+    this.#definition = definition;
+    this.#database = database;
+    this.#preparing = preparing;
+    this.#claiming = new Claiming(context, database, definition.ttl);
+  }
+
+  async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
+    await this.#forgetNowAndThen(table);
+    const claims: Claim<Row, DB>[] = [];
+    for (let tries = 1; ; tries += 1) {
+      const left = limit - claims.length;
+      const cursor = this.#cursor;
+      const taking = this.#claiming.claim(table, (holder) =>
+        statementsOf(table).claimRows(table, holder, left, tenant, cursor),
+      );
+      // What is claimed already is not forgotten for what could not be added to it.
+      const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
+      if (taken === undefined) return claims;
+      const { holder, claimed, aside, refused } = taken;
+      const ended = table.perKey !== undefined && claimed.length + refused + aside < left;
+      this.#cursor = ended ? undefined : cursorAfter(claimed, cursor);
+      claims.push(...claimed.map((row) => this.#hand(table, holder, row)));
+      // Rows that were set aside may have stood in the way of others.
+      const inVain = claims.length === 0 && aside > 0;
+      const more = refused > 0 || inVain || (ended && cursor !== undefined);
+      if (claims.length === limit || tries === mostTries || !more) return claims;
+    }
+  }
+
+  async claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]> {
+    const { holder, claimed } = await this.#claiming.claim(table, (one) =>
+      statementsOf(table).claimNamedRows(table, one, keys),
+    );
+    return claimed.map((row) => this.#hand(table, holder, row));
+  }
+
+  async aside(table: ClaimTable, limit: number, tenant: unknown): Promise<AsideRow<Row>[]> {
+    const rows = await this.#database.query(statementsOf(table).listAside(table, limit, tenant));
+    return rows.map(({ fencepost, ...row }) => {
+      const [attempts, error] = JSON.parse((fencepost ?? '=[]').slice(1)) as [number, string | null];
+      return { row: withoutOurs(row) as Row, attempts, error };
+    });
+  }
+
+  async retry(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<number> {
+    const [row] = await this.#database.query(statementsOf(table).retryRows(table, keys));
+    return Number(row?.answer);
+  }
+
+  async forget(table: ClaimTable): Promise<void> {
+    if (table.names === undefined) return;
+    while (Number((await this.#database.query(forgetRows(table, true)))[0]?.answer) > 0);
+  }
+
+  abandon(claim: Claim<Row, DB>): void {
+    this.#claims.get(claim)?.end('shutdown');
+  }
+
+  giveBack(claim: Claim<Row, DB>, after: Duration, error: unknown): Promise<void> {
+    return claim.release({ after, error });
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
+  }
+
+  /** Claims beside the table outlive their rows, and would be looked at by each claim. */
+  async #forgetNowAndThen(table: ClaimTable): Promise<void> {
+    const { clock } = this.#context;
+    const now = clock.now();
+    this.#forgot ??= now;
+    if (table.names === undefined || elapsed(this.#forgot, now) < this.#definition.ttl) return;
+    this.#forgot = now;
+    await this.#database.query(forgetRows(table, false));
+  }
+
+  #hand(table: ClaimTable, holder: Holder, row: ClaimedRow): Claim<Row, DB> {
+    const { clock, registers } = this.#context;
+    const register = registers.of(table.oid);
+    const { deadline, shape } = this.#definition;
+    const key = `${shape.table} ${row.key.join('/')}`;
+    const tenure = new Attempt(holder, clock, deadline);
+    const claim: Claim<Row, DB> = new Claim(
+      {
+        maxAttempts: shape.maxAttempts,
+        keepsReturns: true,
+        complete: async (claimed, work) => (await this.#settle()).complete(key, claimed, work),
+        fail: async (claimed, error) => (await this.#settle()).fail(key, claimed, error),
+        giveBack: async (claimed, way) => (await this.#settle()).giveBack(claimed, way, () => holder.live),
+        ended: (claimed, reason) => {
+          this.#claims.delete(claim);
+          // Lost for the process, and not by it: the holder lives on, and the row with it.
+          if (reason === undefined || !holder.live) register.delete(holder, claimed);
+          else void this.#expel(holder, claimed, reason).finally(() => register.delete(holder, claimed));
+        },
+      },
+      tenure,
+      key,
+      row,
+    );
+    this.#claims.set(claim, tenure);
+    return claim;
+  }
+
+  async #expel(holder: Holder, row: ClaimedRow, reason: LossReason): Promise<void> {
+    const { maxAttempts } = this.#definition.shape;
+    const unused = reason === 'shutdown';
+    const after = !unused && row.attempt >= maxAttempts ? undefined : 0;
+    const error = unused ? undefined : lossTexts[reason];
+    await (await this.#settle()).giveBack(row, { after, error, unused }, () => holder.live).catch(() => {});
+  }
+
+  #settle(): Promise<Settling> {
+    this.#settling ??= this.#preparing
+      .table()
+      .then((table) => new Settling(this.#database, table, this.#context.clock));
+    return this.#settling;
+  }
+}

@@ -1,0 +1,157 @@
+import {
+  buried,
+  type Claimant,
+  columnsOf,
+  dead,
+  facts,
+  filter,
+  groupFact,
+  holdersOf,
+  judged,
+  matches,
+  picked,
+  rowOrder,
+  sortColumns,
+  transposed,
+  unnest,
+} from './claim.ts';
+import { isFair, owner, shares } from './claim-fair.ts';
+import {
+  type Cursor,
+  claimValues,
+  found,
+  groupColumn,
+  groupOf,
+  keyedRows,
+  liveOf,
+  turnOf,
+} from './claim-groups.ts';
+import { type ClaimTable, nobody } from './claim-table.ts';
+import { identifier, type Statement } from './statement.ts';
+
+/**
+ * Claims at most so many rows, the first in order. What is free stands in three places: rows that nobody has, rows
+ * that wait for another attempt and are due, and rows of dead holders, which are found by stepping through the holders
+ * in the index. Each place is locked in the order that its index can give without a sort of all of it; of what was
+ * locked the first are taken. The holders are judged before any row is locked: dead is for ever.
+ */
+export function claimRows(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
+  const fair = isFair(table, tenant);
+  const columns = `${sortColumns(table)}${owner(table, tenant)}`;
+  const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
+  const lock = `limit $3::integer ${skipLocked}`;
+  const order = rowOrder(table);
+  const nobodys = `fencepost_holder is null and ${dead} is not null`;
+  const shared = { columns: sortColumns(table), free: nobodys, most: '$3::integer', lock: skipLocked };
+  return {
+    name: 'claim_rows',
+    text: `with recursive ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
+      ${judged(table, holders)},
+      ${fair ? shares(table, shared, cursor, 4) : `fencepost_free as materialized (${from} and ${nobodys} ${order} ${lock})`},
+      fencepost_waiting as materialized (
+        ${from} and fencepost_holder = ${nobody} and fencepost_due <= now() and ${dead} is not null
+        order by fencepost_due ${lock}
+      ), fencepost_left as materialized (
+        ${from} and fencepost_holder = any (${buried})
+        ${order} ${lock}
+      ), fencepost_found as materialized (
+        select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
+      ), ${picked(table, fair)}, ${take(table, fair)}`,
+    values: claimValues(table, claimant, limit, tenant, cursor),
+  };
+}
+
+const skipLocked = 'for no key update skip locked';
+const holders = 'select id from fencepost_holders where id is not null';
+
+/** The same where there is a limit for each key. */
+function claimKeyed(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  const keyed = {
+    columns: sortColumns(table),
+    takeable: `${takeable} and ${dead} is not null`,
+    unfinished: `fencepost_due < 'infinity'`,
+    lock: skipLocked,
+  };
+  return {
+    name: 'claim_keyed_rows',
+    text: `with recursive ${turnOf(table)},
+      ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
+      ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
+      ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
+    values: claimValues(table, claimant, limit, tenant, cursor),
+  };
+}
+
+/** Nobody who lives has it. */
+const takeable = `(fencepost_holder is null or fencepost_holder = any (${dead}::uuid[]) and fencepost_due <= now())`;
+
+/** How many rows of each key somebody has who lives. */
+function liveRows(table: ClaimTable): string {
+  return `select ${groupOf(table, table.groups)} as fp_by, count(*) as fp_rows from ${table.table}
+    where fencepost_holder > ${nobody} and fencepost_holder <> all ($1) group by 1`;
+}
+
+/** Claims those of the named rows that are free. */
+export function claimNamedRows(
+  table: ClaimTable,
+  claimant: Claimant,
+  keys: readonly (readonly unknown[])[],
+): Statement {
+  const asked = `(${columnsOf(table)}) in (select * from ${unnest(table, 4)})`;
+  const grouped = table.perKey !== undefined;
+  const judging = judged(
+    table,
+    `select distinct fencepost_holder from ${table.table} where ${asked} and fencepost_holder is not null`,
+  );
+  return {
+    name: 'claim_named_rows',
+    text: `with ${grouped ? `${turnOf(table)}, ${judging}, ${liveOf(table, liveRows(table))}` : judging},
+      ${found(
+        table,
+        `select ${sortColumns(table)}${groupColumn(table)} from ${table.table}
+        where ${filter(table, undefined)} and ${asked} and ${dead} is not null and ${takeable}
+        limit $3::integer for no key update skip locked`,
+      )}, ${picked(table)}, ${take(table, grouped)}`,
+    values: [claimant.id, claimant.epoch, keys.length, ...transposed(table, keys)],
+  };
+}
+
+/** Takes what was picked. The token is drawn once it is locked, and once for all of it. */
+function take(table: ClaimTable, grouped: boolean): string {
+  const { schema, bare, maxAttempts } = table;
+  const spent = `${bare}.fencepost_attempts >= ${maxAttempts}`;
+  const answer = [
+    'fp_p.fp_rank',
+    `${bare}.fencepost_token::text`,
+    `${bare}.fencepost_attempts`,
+    `${bare}.fencepost_holder = ${nobody}`,
+    'null',
+    'null',
+    groupFact(grouped),
+  ];
+  return `fencepost_grant as materialized (
+        select ${identifier(schema)}.claim_token($1::uuid, $2::integer) as fp_token
+        from (select count(*) as rows from fencepost_picked) p where p.rows > 0
+      )
+      update ${table.table} set
+        fencepost_token = greatest(fp_g.fp_token, ${bare}.fencepost_token + 1),
+        fencepost_holder = case when ${spent} then ${nobody} else $1::uuid end,
+        fencepost_due = case when ${spent} then 'infinity'::timestamptz else '-infinity'::timestamptz end,
+        fencepost_attempts = ${bare}.fencepost_attempts + case when ${spent} then 0 else 1 end
+      from fencepost_picked fp_p, fencepost_grant fp_g
+      where ${matches(table, 'fp_p')}
+      returning ${facts(table, answer, (place) => `${bare}.${identifier(String(table.key[place]))}`)}, ${bare}.*`;
+}

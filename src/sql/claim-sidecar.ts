@@ -1,0 +1,211 @@
+import {
+  buried,
+  type Claimant,
+  columnsOf,
+  dead,
+  facts,
+  filter,
+  foundOrder,
+  groupFact,
+  holdersOf,
+  judged,
+  picked,
+  rowOrder,
+  sortColumns,
+  transposed,
+  unnest,
+} from './claim.ts';
+import { isFair, owner, shares } from './claim-fair.ts';
+import {
+  type Cursor,
+  claimValues,
+  found,
+  groupColumn,
+  groupOf,
+  keyedRows,
+  liveOf,
+  turnOf,
+} from './claim-groups.ts';
+import { partOf } from './claim-names.ts';
+import { type ClaimTable, nobody, type RowNames } from './claim-table.ts';
+import { identifier, type Statement } from './statement.ts';
+
+/**
+ * Claims at most so many rows, the first in order; it leaves the table as it is. The rows are locked while their claims
+ * are taken, so that no two look at one row at one time. Who looked before another was done may have seen the row free:
+ * the claim itself is refused then, and the row comes back as such.
+ */
+export function claimRows(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
+  const fair = isFair(table, tenant);
+  const columns = `${locked(table)}${owner(table, tenant)}`;
+  const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
+  const lock = `for no key update of ${table.bare} skip locked`;
+  const claims = claimsOf(table);
+  const free = `${dead} is not null and not ${hasClaim(table, 'fp_c.holder_id is not null')}`;
+  const shared = { columns: locked(table), free, most: '$3::integer', lock };
+  // What is known by its claim is looked up row by row: a join could read the whole table.
+  return {
+    name: 'claim_rows',
+    text: `with recursive ${holdersOf(claims, 'fp_c.holder_id')},
+      ${judged(table, holders)},
+      ${
+        fair
+          ? shares(table, shared, cursor, 4)
+          : `fencepost_free as materialized (${from} and ${free} ${rowOrder(table)} limit $3::integer ${lock})`
+      },
+      fencepost_waiting as materialized (
+        select fp_u.* from (
+          select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id = ${nobody} and fp_c.due <= now()
+          and ${dead} is not null order by fp_c.due
+        ) fp_c cross join lateral (${from} and ${isNamed(table)} ${lock}) fp_u limit $3::integer
+      ), fencepost_left as materialized (
+        select fp_u.* from (
+          select fp_v.* from (
+            select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id = any (${buried})
+          ) fp_c cross join lateral (
+            select fp_c.tenant, fp_c.key, ${sortColumns(table)} from ${table.table} where ${isNamed(table)} limit 1
+          ) fp_v ${foundOrder(table)}
+        ) fp_c cross join lateral (${from} and ${isNamed(table)} ${lock}) fp_u limit $3::integer
+      ), fencepost_found as materialized (
+        select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
+      ), ${picked(table, fair)}, ${take(table, fair)}`,
+    values: claimValues(table, claimant, limit, tenant, cursor),
+  };
+}
+
+const holders = 'select id from fencepost_holders where id is not null';
+
+/** The same where there is a limit for each key. */
+function claimKeyed(
+  table: ClaimTable,
+  claimant: Claimant,
+  limit: number,
+  tenant: unknown,
+  cursor: Cursor,
+): Statement {
+  const keyed = {
+    columns: locked(table),
+    takeable: `${takeable(table)} and ${dead} is not null`,
+    unfinished: `not ${hasClaim(table, `fp_c.holder_id = ${nobody} and fp_c.due = 'infinity'`)}`,
+    lock: `for no key update of ${table.bare} skip locked`,
+  };
+  return {
+    name: 'claim_keyed_rows',
+    text: `with recursive ${turnOf(table)}, ${holdersOf(claimsOf(table), 'fp_c.holder_id')},
+      ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
+      ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
+    values: claimValues(table, claimant, limit, tenant, cursor),
+  };
+}
+
+/** Nobody who lives has it. */
+function takeable(table: ClaimTable): string {
+  const free = `(fp_c.holder_id = any (${dead}::uuid[]) and fp_c.due <= now())`;
+  return `not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}`;
+}
+
+/** How many rows of each key somebody has who lives. */
+function liveRows(table: ClaimTable): string {
+  return `select fp_u.fp_by, count(*) as fp_rows from (
+      select fp_c.tenant, fp_c.key ${claimsOf(table)} and fp_c.holder_id > ${nobody} and fp_c.holder_id <> all ($1)
+    ) fp_c cross join lateral (
+      select ${groupOf(table, table.groups)} as fp_by from ${table.table} where ${isNamed(table)} limit 1
+    ) fp_u group by 1`;
+}
+
+/** Claims those of the named rows that are free. */
+export function claimNamedRows(
+  table: ClaimTable,
+  claimant: Claimant,
+  keys: readonly (readonly unknown[])[],
+): Statement {
+  const asked = `(${columnsOf(table)}) in (select * from ${unnest(table, 4)})`;
+  const grouped = table.perKey !== undefined;
+  const judging = judged(
+    table,
+    `select distinct fp_c.holder_id from ${table.table}, ${claims(table)} fp_c
+         where ${asked} and ${isOf(table)} and fp_c.holder_id is not null`,
+  );
+  return {
+    name: 'claim_named_rows',
+    text: `with ${grouped ? `${turnOf(table)}, ${judging}, ${liveOf(table, liveRows(table))}` : judging},
+      ${found(
+        table,
+        `select ${locked(table)}${groupColumn(table)} from ${table.table}
+        where ${filter(table, undefined)} and ${asked} and ${dead} is not null and ${takeable(table)}
+        limit $3::integer for no key update of ${table.bare} skip locked`,
+      )}, ${picked(table)}, ${take(table, grouped)}`,
+    values: [claimant.id, claimant.epoch, keys.length, ...transposed(table, keys)],
+  };
+}
+
+/** Takes the claims of what was picked, and gives the rows as they were locked. */
+function take(table: ClaimTable, grouped: boolean): string {
+  const { schema, maxAttempts } = table;
+  const { source } = namesOf(table);
+  const answer = [
+    'fp_p.fp_rank',
+    'fp_t.token::text',
+    'fp_t.attempts',
+    `fp_t.holder_id = ${nobody}`,
+    'fp_p.fp_tenant',
+    'fp_p.fp_name',
+    groupFact(grouped),
+  ];
+  return `fencepost_taken as materialized (
+        select fp_t.* from (
+          select array_agg(fp_tenant) as tenants, array_agg(fp_name) as names from fencepost_picked
+        ) fp_n cross join lateral ${identifier(schema)}.claim_take(
+          $1::uuid, $2::integer, ${source}, ${maxAttempts}, ${dead}, fp_n.tenants, fp_n.names) fp_t
+        where fp_n.names is not null
+      )
+      select ${facts(table, answer, (place) => `fp_p.fp_${place + 1}`)}, (fp_p.fp_row).*
+      from fencepost_picked fp_p
+      left join fencepost_taken fp_t on fp_t.tenant = fp_p.fp_tenant and fp_t.key = fp_p.fp_name`;
+}
+
+export function namesOf({ table, names }: ClaimTable): RowNames {
+  if (names === undefined) throw new Error(`no claims are kept beside ${table}`);
+  return names;
+}
+
+function claims({ schema }: ClaimTable): string {
+  return `${identifier(schema)}.claims`;
+}
+
+/** The claims of the table, as fp_c. */
+export function claimsOf(table: ClaimTable): string {
+  return `from ${claims(table)} fp_c where fp_c.source_id = ${namesOf(table).source}`;
+}
+
+/** That fp_c is the claim of the row: looks it up by the row. */
+function isOf(table: ClaimTable): string {
+  const { source, tenant, key } = namesOf(table);
+  return `fp_c.tenant = ${tenant} and fp_c.source_id = ${source} and fp_c.key = ${key}`;
+}
+
+function hasClaim(table: ClaimTable, condition: string): string {
+  return `exists (select from ${claims(table)} fp_c where ${isOf(table)} and ${condition})`;
+}
+
+/** That the row is the one of the claim fp_c: looks it up by the claim. */
+export function isNamed(table: ClaimTable): string {
+  const { key, types, bare } = table;
+  const columns = key.map(
+    (name, place) => `${bare}.${identifier(name)} = ${partOf('fp_c.key', types, place)}`,
+  );
+  return [...columns, `${namesOf(table).tenant} = fp_c.tenant`].join(' and ');
+}
+
+/** What is needed of a row once it is locked, and the row itself as it is then. */
+function locked(table: ClaimTable): string {
+  const { tenant, key } = namesOf(table);
+  return `${sortColumns(table)}, ${tenant} as fp_tenant, ${key} as fp_name, (${table.bare}.*)::${table.table} as fp_row`;
+}

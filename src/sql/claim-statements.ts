@@ -1,0 +1,27 @@
+import type { Claimant, ClaimedKey } from './claim.ts';
+import * as columns from './claim-columns.ts';
+import type { Return } from './claim-columns-settle.ts';
+import * as columnsSettle from './claim-columns-settle.ts';
+import type { Cursor } from './claim-groups.ts';
+import * as sidecar from './claim-sidecar.ts';
+import * as sidecarSettle from './claim-sidecar-settle.ts';
+import type { ClaimTable } from './claim-table.ts';
+import type { Statement } from './statement.ts';
+
+type Keys = readonly (readonly unknown[])[];
+
+/** What there is to say to a table whose claims live on a holder, wherever they are kept. */
+export interface ClaimStatements {
+  claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown, cursor: Cursor): Statement;
+  claimNamedRows(table: ClaimTable, claimant: Claimant, keys: Keys): Statement;
+  completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): Statement;
+  returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Return)[]): Statement;
+  pinRow(table: ClaimTable, claim: ClaimedKey): Statement;
+  freeUnknown(table: ClaimTable, holder: string, known: readonly ClaimedKey[]): Statement;
+  listAside(table: ClaimTable, limit: number, tenant: unknown): Statement;
+  retryRows(table: ClaimTable, keys: Keys): Statement;
+}
+
+export function statementsOf({ names }: ClaimTable): ClaimStatements {
+  return names === undefined ? { ...columns, ...columnsSettle } : { ...sidecar, ...sidecarSettle };
+}

@@ -1,0 +1,206 @@
+import { ArgumentError, Fencepost, SchemaError, StaleTokenError } from 'fencepost';
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
+import { expect, test } from 'vitest';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { createJobs, insertJobs, jobsOf, kyselyOn } from '../support/jobs.ts';
+import { plant } from '../support/plant.ts';
+import { until } from '../support/until.ts';
+import { buryHolders, claimRules } from './claim-rules.ts';
+
+await claimRules({
+  storage: 'sidecar',
+  bury: buryHolders,
+  kept: {
+    written: 'fencepost.claim',
+    moveTokens: ({ query }, condition, token = 'claim.token + 1') =>
+      query(
+        `update fencepost.claim set token = ${token} from job where job.id::text = claim.key and ${condition}`,
+      ),
+  },
+});
+
+const storage = 'sidecar';
+const kept = ({ query }: TestDatabase) =>
+  query<{ key: string }>('select key from fencepost.claim order by key');
+
+test('nothing is written to the table but what completion writes, and nothing is left of what is done', async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 5);
+  await using fencepost = new Fencepost({ connection: database.url });
+  const state = () => database.query('select xmin::text, ctid::text, * from public.job order by id limit 4');
+  const before = await state();
+  const jobs = jobsOf(fencepost, database.pool, { storage });
+  await jobs.ensure();
+  const claims = await jobs.claim({ limit: 5 });
+  await claims[0]?.release();
+  await claims[1]?.release({ after: 1_000_000, error: 'later' });
+  await claims[2]?.fail('no');
+  await claims[4]?.complete();
+  expect(await kept(database)).toEqual([{ key: '2' }, { key: '3' }, { key: '4' }]);
+  expect(await jobs.retry([2, 3, 4])).toBe(2);
+  expect(await kept(database)).toEqual([{ key: '4' }]);
+  expect(await state()).toEqual(before);
+  expect(jobs.ddl()).not.toMatch(/alter table/);
+});
+
+/** Somebody claims the first of these jobs while another claim has begun and not looked at it yet. */
+async function overtake(database: TestDatabase) {
+  await createJobs(database);
+  await insertJobs(database, 3);
+  // Whoever is called late waits at each row for as long as the gate is shut.
+  await database.query(`
+    create function public.gate() returns boolean volatile language plpgsql as $$
+    begin
+      if current_setting('application_name') = 'late' then
+        perform pg_advisory_lock_shared(77);
+        perform pg_advisory_unlock_shared(77);
+      end if;
+      return true;
+    end $$`);
+  const late = new pg.Pool({ connectionString: database.url, application_name: 'late' });
+  await using one = new Fencepost({ connection: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  const jobs = (fencepost: Fencepost, pool: pg.Pool) =>
+    fencepost.claims.define({
+      db: kyselyOn(pool),
+      table: 'public.job',
+      key: 'id',
+      where: () => sql<boolean>`status = 'new' and public.gate()`,
+      orderBy: ['id'],
+      done: 'delete',
+      storage,
+    });
+  const gate = await database.pool.connect();
+  await gate.query('select pg_advisory_lock(77)');
+  const coming = jobs(other, late).claim({ limit: 2 });
+  const waiting = () => database.query(`select from pg_locks where locktype = 'advisory' and not granted`);
+  await until('the late claim has begun', async () => (await waiting()).length > 0);
+  const first = await jobs(one, database.pool).claim();
+  await gate.query('select pg_advisory_unlock(77)');
+  gate.release();
+  const second = await coming;
+  const ids = { first: first.map(({ row }) => row.id), second: second.map(({ row }) => row.id) };
+  await Promise.all([one.close(), other.close()]);
+  await late.end();
+  return ids;
+}
+
+test('a claim that was overtaken gets the rows behind, and as many as it asked for', async () => {
+  await using database = await createDatabase();
+  expect(await overtake(database)).toEqual({ first: ['1'], second: ['2', '3'] });
+});
+
+test('a claim that believes what it saw of a row before it was locked would be found', async () => {
+  await using database = await createDatabase();
+  await plant(database.query, 'claim_take', ['where c.holder_id is null or', 'where true or']);
+  expect(await overtake(database)).toEqual({ first: ['1'], second: ['1', '2'] });
+});
+
+test('claims of rows that are gone are forgotten: what is left of dead workers soon, all of it by ensure()', async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 6);
+  await using one = new Fencepost({ connection: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  const claims = await jobsOf(one, database.pool, { storage }).claim({ limit: 4 });
+  await claims[0]?.fail('no');
+  await claims[1]?.release({ error: 'no' });
+  await buryHolders(database);
+  await database.query('delete from public.job where id <> 6');
+  const jobs = jobsOf(other, database.pool, { storage, ttl: 100 });
+  const claimed = await jobs.claim({ limit: 9 });
+  expect(claimed.map(({ row }) => row.id)).toEqual(['6']);
+  await until('those of the dead are forgotten', async () => {
+    expect(await jobs.claim({ limit: 9 })).toEqual([]);
+    return (await kept(database)).length === 3;
+  });
+  await jobs.ensure();
+  expect(await kept(database)).toEqual([{ key: '6' }]);
+  await claimed[0]?.complete();
+});
+
+test('all definitions of a table have to name its rows alike, as long as there are claims', async () => {
+  await using database = await createDatabase();
+  await database.query(`
+    create table thing (id integer primary key, code text not null unique, owner text);
+    insert into thing select n, 'code ' || n, 'a' from generate_series(1, 3) n`);
+  interface Tables {
+    thing: { id: number; code: string; owner: string };
+  }
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: database.pool }) });
+  await using fencepost = new Fencepost({ connection: database.url });
+  const things = (options: { key?: 'id' | 'code'; tenant?: 'owner' } = {}) =>
+    fencepost.claims.define({ db, table: 'thing', key: 'id', done: 'delete', storage, ...options });
+  const old = things();
+  const [claim] = await old.claim();
+  for (const options of [{ key: 'code' }, { tenant: 'owner' }] as const) {
+    await expect(things(options).claim()).rejects.toThrow(SchemaError);
+    await expect(things(options).claim()).rejects.toThrow('name its rows by id and the tenant by nothing');
+  }
+  await claim?.complete();
+  const owned = things({ tenant: 'owner' });
+  const [next] = await owned.claim({ tenant: 'a' });
+  await expect(old.claim()).rejects.toThrow(/claimed by another key or tenant now/);
+  // One who has a row of another tenant meanwhile has not this one.
+  await database.query(`update thing set owner = 'b'`);
+  await expect(next?.complete()).rejects.toThrow(StaleTokenError);
+  await expect(next?.complete(async () => {})).rejects.toThrow(StaleTokenError);
+});
+
+test('a key whose text depends on settings, and a table with columns for claims, are refused', async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await database.query('create table slow (length interval primary key)');
+  await using fencepost = new Fencepost({ connection: database.url });
+  await jobsOf(fencepost, database.pool).ensure();
+  const jobs = jobsOf(fencepost, database.pool, { storage });
+  await expect(jobs.claim()).rejects.toThrow(/options.storage: expected 'columns' for "public"."job"/);
+  const db = new Kysely<{ slow: { length: string } }>({
+    dialect: new PostgresDialect({ pool: database.pool }),
+  });
+  const slow = fencepost.claims.define({ db, table: 'slow', key: 'length', done: 'delete', storage });
+  await expect(slow.claim()).rejects.toThrow(ArgumentError);
+});
+
+test('keys of all types are the same rows in sessions of all settings', async () => {
+  await using database = await createDatabase();
+  await database.query(`
+    create type mood as enum ('good', 'it''s "bad"');
+    create domain moment as timestamptz;
+    create table key (
+      a moment, b timestamp, c date, d time, e numeric, f bytea, g boolean, h mood, i varchar(9), j uuid,
+      primary key (a, b, c, d, e, f, g, h, i, j));
+    insert into key select '2026-11-25 14:00:00.000001+05:45', 'infinity', '2026-01-02', '23:59:59.5', 1.50, '\\x00ff',
+      true, 'it''s "bad"', 'ä\\"', gen_random_uuid();
+    insert into key select 'infinity', '2026-01-01', '-infinity', '00:00', -0.1, '', false, 'good', '',
+      gen_random_uuid()`);
+  const odd = new pg.Pool({
+    connectionString: database.url,
+    options:
+      '-c datestyle=German -c timezone=Pacific/Chatham -c bytea_output=escape -c intervalstyle=iso_8601 -c extra_float_digits=0',
+  });
+  await using one = new Fencepost({ connection: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  const keys = (fencepost: Fencepost, pool: pg.Pool) =>
+    fencepost.claims.define({
+      db: new Kysely<{ key: Record<'a' | 'b' | 'c' | 'd' | 'e' | 'f' | 'g' | 'h' | 'i' | 'j', string> }>({
+        dialect: new PostgresDialect({ pool }),
+      }),
+      table: 'key',
+      key: ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'],
+      done: 'delete',
+      storage,
+    });
+  const claims = await keys(one, database.pool).claim({ limit: 2 });
+  expect(claims).toHaveLength(2);
+  expect(await keys(other, odd).claim({ limit: 2 })).toEqual([]);
+  await buryHolders(database);
+  const again = await keys(other, odd).claim({ limit: 2 });
+  expect(again.map(({ attempt }) => attempt)).toEqual([2, 2]);
+  await again[0]?.complete();
+  await again[1]?.complete(async () => {});
+  expect(await database.query('select from key')).toEqual([]);
+  await odd.end();
+});

@@ -1,0 +1,13 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { knownBugs } from './known-bugs.ts';
+
+const read = (file: string): string => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+
+test.each(knownBugs)(
+  'the bug "$name" can still be planted, and the test that catches it is there',
+  ({ edits, test: { file, name } }) => {
+    for (const edit of edits) expect(read(edit.file)).toContain(edit.from);
+    expect(read(file)).toContain(name);
+  },
+);

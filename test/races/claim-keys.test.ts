@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
+import { plant } from '../support/plant.ts';
+import { raceForKeys } from './claim-keys.ts';
+
+const limit = { timeout: 60_000 };
+const race = { rows: 250, keys: 6, processes: 3, batch: 8, ttl: 400, every: 700 };
+
+test.each([
+  ['columns', 3],
+  ['sidecar', 1],
+])(
+  'in storage %s no key has more than %i rows under way while workers are killed',
+  limit,
+  async (storage, most) => {
+    await using database = await createDatabase();
+    const { figures, violations } = await raceForKeys(database.url, { ...race, storage, limit: most });
+    expect(violations).toEqual([]);
+    expect(figures.most).toBe(most);
+  },
+);
+
+test('claims that count without taking turns would be found', limit, async () => {
+  await using database = await createDatabase();
+  await plant(database.query, 'claim_turn', ['perform pg_advisory_xact_lock', '-- ']);
+  const { violations } = await raceForKeys(database.url, { ...race, storage: 'sidecar', limit: 3 });
+  expect(violations.length).toBeGreaterThan(0);
+});
