@@ -173,12 +173,10 @@ describe('what goes wrong', () => {
 });
 
 describe('help', () => {
-  test('has every command, and for each its examples and the exit codes', async () => {
+  test('has every command, and for each its examples and the exit codes', { timeout: 60_000 }, async () => {
     const help = await fencepost({}, '--help');
     expect(help).toMatchObject({ code: 0, stderr: '' });
-    const commands = [...help.stdout.matchAll(/^ {2}([a-z]+) (?:\[options\]|\[command\])/gm)].map(
-      ([, name]) => name,
-    );
+    const commands = [...help.stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
     expect(commands).toEqual([
       ...[
         'migrate',
@@ -192,13 +190,15 @@ describe('help', () => {
         'elections',
         'watch',
       ],
-      ...['doctor', 'revoke', 'release', 'sweep', 'run', 'sql'],
+      ...['doctor', 'revoke', 'release', 'sweep', 'run', 'sql', 'help'],
     ]);
-    const groups = commands.flatMap((command) =>
-      command === 'claims'
-        ? ['claims list', 'claims ddl', 'claims doctor', 'claims work']
-        : [String(command)],
-    );
+    const groups = commands
+      .slice(0, -1)
+      .flatMap((command) =>
+        command === 'claims'
+          ? ['claims list', 'claims ddl', 'claims doctor', 'claims work']
+          : [String(command)],
+      );
     // Each is a program of its own that is started: not all at one time.
     for (const command of groups) {
       const { code, stdout, stderr } = await fencepost({}, ...command.split(' '), '--help');
