@@ -78,7 +78,7 @@ describe('with 10,000 leases and 1,000 waiters', () => {
     expect(one[0]).toMatchObject({ tenant: 't3', slot: 0, mode: 'exclusive', revoked: false });
     expect(one[0].token).toMatch(/^\d{14,}$/);
     const next = await page('--after', JSON.stringify(['t3', one[1].name, 0]));
-    expect(next.map(({ name }: { name: string }) => name)).toEqual(['job 9923', 'job 9933']);
+    expect(next.map(({ name }: { name: string }) => name)).toEqual(['job 9923', 'job 993']);
   });
 
   test('waiters, locks and elections', async () => {
@@ -100,7 +100,9 @@ describe('with 10,000 leases and 1,000 waiters', () => {
     expect(once.stdout).toMatch(
       /^leases {3}10001 held of 10001 known, 1000 in line\nlocks {4}1 held, 0 waiting\nholders {2}2 alive, 0 expired/,
     );
-    expect((await run('watch')).stderr).toBe('error: there is no terminal to show it on: see --once\n');
+    expect((await run('watch')).stderr).toBe(
+      'error: there is no terminal to show it on: see --once\n(--help shows what there is)\n',
+    );
 
     const looking = new Database(database.url, 'fencepost', systemClock);
     const watching = new Watching(looking, systemClock);
@@ -131,7 +133,7 @@ describe('what takes away', () => {
   test('revoke and release say what they will do, need --yes without a terminal, and do it', async () => {
     await using database = await createDatabase();
     await using holder = new Fencepost({ connection: database.url });
-    const lease = await holder.leases.acquire('import', { ttl: '500ms' });
+    const lease = await holder.leases.acquire('import', { ttl: '6s' });
     const asked = await fencepost(database.url, 'revoke', 'import', '--grace', '5s');
     expect(asked).toMatchObject({ code: 2, stdout: '' });
     expect(asked.stderr).toMatch(
@@ -146,7 +148,7 @@ describe('what takes away', () => {
     expect(revoked).toEqual({ code: 0, stdout: `Revoked ${lease.token}.\n`, stderr: '' });
     await until('it is told', () => lease.signal.aborted);
 
-    const again = await holder.leases.acquire('import', { ttl: '500ms' });
+    const again = await holder.leases.acquire('import', { ttl: '6s' });
     expect((await fencepost(database.url, 'release', 'import', '--yes')).code).toBe(2);
     const released = await fencepost(database.url, 'release', 'import', '--force', '--yes');
     expect(released).toEqual({ code: 0, stdout: `Released ${again.token}.\n`, stderr: '' });
