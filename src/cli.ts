@@ -2,9 +2,22 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addAdopt } from './cli/adopt.ts';
+import { addClaims } from './cli/claims.ts';
+import { addDoctor } from './cli/doctor.ts';
+import { addElections } from './cli/elections.ts';
+import { usualForTheOthers } from './cli/exit-codes.ts';
+import { addLeases } from './cli/leases.ts';
+import { addLocks } from './cli/locks.ts';
 import { addMigrate } from './cli/migrate.ts';
+import { addRelease } from './cli/release.ts';
+import { addRevoke } from './cli/revoke.ts';
 import { addRollback } from './cli/rollback.ts';
+import { addRun } from './cli/run.ts';
+import { addSql } from './cli/sql.ts';
 import { addStatus } from './cli/status.ts';
+import { addSweep } from './cli/sweep.ts';
+import { addWaiters } from './cli/waiters.ts';
+import { addWatch } from './cli/watch.ts';
 import { ArgumentError } from './core/errors.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -14,10 +27,26 @@ const program = new Command('fencepost')
   .version(version)
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
-for (const add of [addMigrate, addRollback, addStatus, addAdopt]) add(program);
-for (const command of [program, ...program.commands]) {
-  command.addHelpText('after', '\nExit codes: 0 done, 1 failed or declined, 2 wrong arguments.');
-}
+for (const add of [
+  addMigrate,
+  addRollback,
+  addStatus,
+  addAdopt,
+  addLocks,
+  addLeases,
+  addWaiters,
+  addClaims,
+  addElections,
+  addWatch,
+  addDoctor,
+  addRevoke,
+  addRelease,
+  addSweep,
+  addRun,
+  addSql,
+])
+  add(program);
+usualForTheOthers(program);
 
 try {
   await program.parseAsync();
@@ -27,7 +56,8 @@ try {
 
 /** Says what went wrong, unless that was said already, and answers the exit code. */
 function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  // Commander says 1 for whatever is wrong; a command may have a code of its own for that.
+  if (error instanceof CommanderError) return error.exitCode === 1 ? 2 : error.exitCode;
   const text = error instanceof Error ? error.message : String(error);
   // The library speaks of options; here they are flags.
   console.error(`error: ${text.replace(/^options\./, '--')}`);

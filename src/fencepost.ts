@@ -153,7 +153,7 @@ export class Fencepost implements AsyncDisposable {
     this.barriers = new Barriers(recipes);
     this.latches = new Latches(recipes);
     this.members = new Members(recipes);
-    this.claims = new Claims({ schema, clock, commands, holders: this.#holders });
+    this.claims = new Claims({ schema, clock, commands, notifications, holders: this.#holders });
     this.advisory = new AdvisoryLocks({
       clock,
       namespace,

@@ -12,10 +12,13 @@ export type {
   OrderOf,
   RowOptions,
 } from './claim/definition.ts';
-export type { ClaimFinding } from './claim/doctor.ts';
+export type { ClaimFinding } from './claim/findings.ts';
+export type { PrepareOptions } from './claim/preparing.ts';
 export type { ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
 export type { AsideRow } from './claim/row-store.ts';
-export type { Handler, Workers, WorkOptions } from './claim/workers.ts';
+export type { WorkEvent, WorkStats } from './claim/tally.ts';
+export type { WorkOptions } from './claim/work-options.ts';
+export type { Handler, Workers } from './claim/workers.ts';
 export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,

@@ -36,6 +36,24 @@ export interface HoldersView {
   readonly alive: Column<boolean>;
 }
 
+/** A row of the view `waiters`: who waits for a lock, or for a lease. */
+export interface WaitersView {
+  /** `'lock'`: a session or transaction lock. */
+  readonly kind: Column<'lock' | 'lease'>;
+  /** Of a lease. */
+  readonly tenant: Column<string | null>;
+  readonly name: Column<string | null>;
+  /** Of a lock. A string, which is what `pg` makes of an `int8`. */
+  readonly key: Column<string | null>;
+  /** Null where others wait for a lease without standing in line: of these there is one row, whatever their number. */
+  readonly mode: Column<'exclusive' | 'shared' | null>;
+  readonly application: Column<string | null>;
+  /** The server process that waits for a lock. */
+  readonly pid: Column<number | null>;
+  /** When it began to wait for a lock. */
+  readonly since: Column<Date | null>;
+}
+
 /** What `pg` makes of an `interval`; parts that are 0 are absent. */
 export interface ViewInterval {
   readonly hours?: number;
@@ -58,5 +76,7 @@ export interface ViewInterval {
  *   .execute();
  */
 export type FencepostViews<Schema extends string = 'fencepost'> = Readonly<
-  Record<`${Schema}.leases`, LeasesView> & Record<`${Schema}.holders`, HoldersView>
+  Record<`${Schema}.leases`, LeasesView> &
+    Record<`${Schema}.holders`, HoldersView> &
+    Record<`${Schema}.waiters`, WaitersView>
 >;

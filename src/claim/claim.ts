@@ -45,7 +45,7 @@ export class Claim<Row, DB> extends Handle {
   readonly #claimed: ClaimedRow;
   #way: Return = { after: 0, error: undefined, unused: true };
   #settling: Promise<void> | undefined;
-  #settled = false;
+  #outcome: 'completed' | 'failed' | undefined;
 
   /** @internal */
   constructor(keeper: ClaimKeeper, tenure: Tenure, key: string, claimed: ClaimedRow) {
@@ -74,7 +74,7 @@ export class Claim<Row, DB> extends Handle {
    * });
    */
   complete(work?: (trx: Transaction<DB>) => Promise<unknown>): Promise<void> {
-    return this.#settle(() =>
+    return this.#settle('completed', () =>
       this.#keeper.complete(
         this.#claimed,
         work === undefined ? undefined : (trx) => work(trx as unknown as Transaction<DB>),
@@ -89,7 +89,7 @@ export class Claim<Row, DB> extends Handle {
    * which has nowhere to set it
    */
   fail(error: unknown): Promise<void> {
-    return this.#settle(() => this.#keeper.fail(this.#claimed, textOf(error)));
+    return this.#settle('failed', () => this.#keeper.fail(this.#claimed, textOf(error)));
   }
 
   /**
@@ -122,26 +122,32 @@ export class Claim<Row, DB> extends Handle {
 
   /** Whether it was completed, failed or given back, by this process and as far as it has heard. */
   get settled(): boolean {
-    return this.#settled || this.state === 'released';
+    return this.outcome !== undefined;
+  }
+
+  /** How it was settled. One that was given back with an error counts as failed, as far as this attempt goes. */
+  get outcome(): 'completed' | 'failed' | 'released' | undefined {
+    if (this.#outcome !== undefined || this.state !== 'released') return this.#outcome;
+    return this.#way.error === undefined ? 'released' : 'failed';
   }
 
   /** @internal */
   protected async giveBack(): Promise<void> {
-    if (!this.#settled) await this.#keeper.giveBack(this.#claimed, this.#way);
+    if (this.#outcome === undefined) await this.#keeper.giveBack(this.#claimed, this.#way);
   }
 
   /** @internal */
   protected ended(): void {
-    this.#keeper.ended(this.#claimed, this.#settled ? undefined : this.lossReason);
+    this.#keeper.ended(this.#claimed, this.#outcome === undefined ? this.lossReason : undefined);
   }
 
-  #settle(work: () => Promise<void>): Promise<void> {
+  #settle(outcome: 'completed' | 'failed', work: () => Promise<void>): Promise<void> {
     if (this.#settling !== undefined || this.state === 'released') {
       return Promise.reject(new StateError(`${this.key} was settled already`));
     }
     const settling = work().then(
       () => {
-        this.#settled = true;
+        this.#outcome = outcome;
         return super.release();
       },
       (error: unknown) => {

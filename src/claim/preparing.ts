@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { ArgumentError, SchemaError } from '../core/errors.ts';
+import { type Check, validate, withDefault } from '../core/options.ts';
 import { hasState } from '../core/sqlstate.ts';
 import { columnText, joinedText } from '../sql/claim-names.ts';
 import {
@@ -13,7 +14,9 @@ import {
   readTable,
   type TableFacts,
 } from '../sql/claim-table.ts';
+import { createWakeTrigger, findWakeTrigger } from '../sql/claim-wake.ts';
 import { callOf } from '../sql/statement.ts';
+import { columnName } from './query-text.ts';
 import type { UserDatabase } from './user-database.ts';
 
 const viewKinds: Readonly<Record<string, string>> = {
@@ -21,6 +24,17 @@ const viewKinds: Readonly<Record<string, string>> = {
   m: 'a materialized view',
   f: 'a foreign table',
 };
+
+/** What a table is prepared for, besides claims. */
+export interface PrepareOptions<Column extends string = string> {
+  /**
+   * A trigger that wakes the workers of `work({ wake: true })` after each statement that inserts rows; with columns,
+   * also after updates of those, at the price of a look by idle workers at each completion that sets one of them.
+   * Nothing is sent while all workers are busy, and at most 20 messages a second. A transaction that sends one cannot
+   * be prepared for two-phase commit. None by default.
+   */
+  readonly wake?: boolean | { readonly updateOf: readonly Column[] } | undefined;
+}
 
 /** What a table needs for claims, and whether it has that. */
 export class Preparing {
@@ -34,17 +48,24 @@ export class Preparing {
   }
 
   /** The statements that make the table ready, for a migration. */
-  ddl(): string {
+  ddl(options?: PrepareOptions): string {
+    const wakeOn = this.#wakeOn(options);
     const columns = this.#columns.length > 0 ? [addColumns(this.#shape)] : [];
     const statements = [...columns, ...Object.values(this.#indexes())];
+    if (wakeOn !== undefined) statements.push(createWakeTrigger(this.#shape, wakeOn));
     return statements.map((statement) => `${statement};\n`).join('\n');
   }
 
   /** Runs those statements whose work is not there yet. */
-  async ensure(): Promise<void> {
+  async ensure(options?: PrepareOptions): Promise<void> {
+    const wakeOn = this.#wakeOn(options);
     const facts = await this.#look();
     if (this.#lacking(facts).length > 0) await this.#run(addColumns(this.#shape));
     for (const statement of Object.values(this.#missing(facts))) await this.#run(statement);
+    if (wakeOn !== undefined) {
+      const [trigger] = await this.#database.query(findWakeTrigger(this.#shape, wakeOn));
+      if (Number(trigger?.answer) === 0) await this.#run(createWakeTrigger(this.#shape, wakeOn));
+    }
     await this.table();
   }
 
@@ -140,6 +161,13 @@ export class Preparing {
     return facts;
   }
 
+  /** The columns whose updates wake, too; undefined when nothing is to wake. */
+  #wakeOn(options: unknown): string[] | undefined {
+    const { wake } = validate('options', options, { wake: withDefault(wakeOption, false) });
+    if (typeof wake === 'boolean') return wake ? [] : undefined;
+    return wake.updateOf.map((column) => columnName(this.#database.db, 'any', column));
+  }
+
   #missing({ indexes }: TableFacts): Record<string, string> {
     const missing = Object.entries(this.#indexes()).filter(([index]) => !indexes.includes(index));
     return Object.fromEntries(missing);
@@ -162,3 +190,14 @@ export class Preparing {
     }
   }
 }
+
+const wakeOption: Check<boolean | { readonly updateOf: readonly string[] }> = (argument, value) => {
+  if (typeof value === 'boolean') return value;
+  return validate(argument, value, { updateOf: columnNames });
+};
+
+const columnNames: Check<readonly string[]> = (argument, value) => {
+  const named = (one: unknown): boolean => typeof one === 'string' && one !== '';
+  if (Array.isArray(value) && value.length > 0 && value.every(named)) return value as string[];
+  throw new ArgumentError(argument, 'an array of columns', value);
+};

@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
 import type { Commands } from '../session/commands.ts';
+import type { Notifications } from '../session/notifications.ts';
 import type { ClaimedKey } from '../sql/claim.ts';
 
 /** What claims need of their surroundings. */
@@ -10,6 +11,7 @@ export interface ClaimContext {
   readonly clock: Clock;
   readonly holders: Holders;
   readonly commands: Commands;
+  readonly notifications: Notifications;
   readonly registers: Registers;
 }
 

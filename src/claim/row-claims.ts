@@ -5,15 +5,18 @@ import { integer, optional, storableText, validate, withDefault } from '../core/
 import { closedError } from '../session/database.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Claim } from './claim.ts';
-import type { definitionOf } from './definition.ts';
-import { type ClaimFinding, examine } from './doctor.ts';
+import type { ColumnOf, definitionOf } from './definition.ts';
+import { examine } from './doctor.ts';
+import type { ClaimFinding } from './findings.ts';
 import { HeldRows } from './held-rows.ts';
 import { LivingRows } from './living-rows.ts';
-import { Preparing } from './preparing.ts';
+import { type PrepareOptions, Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
 import { UserDatabase } from './user-database.ts';
-import { type Handler, Workers, type WorkOptions, type WorkSource } from './workers.ts';
+import { Waking } from './waking.ts';
+import type { WorkOptions } from './work-options.ts';
+import { type Handler, Workers, type WorkSource } from './workers.ts';
 
 /** How many rows are claimed, and whose. */
 export interface ClaimLimits {
@@ -54,16 +57,16 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   }
 
   /** The statements that give the table what its claims need, for your own migration. Sends nothing. */
-  ddl(): string {
-    return this.#preparing.ddl();
+  ddl(options?: PrepareOptions<ColumnOf<DB, Table>>): string {
+    return this.#preparing.ddl(options);
   }
 
   /**
    * Runs what `ddl()` prints, as far as it is not there yet, and forgets what is kept of rows that are gone. While an index is built, writes to the table wait: for a
    * large table in use put `ddl()` into a migration, with `create index concurrently`.
    */
-  async ensure(): Promise<void> {
-    await this.#preparing.ensure();
+  async ensure(options?: PrepareOptions<ColumnOf<DB, Table>>): Promise<void> {
+    await this.#preparing.ensure(options);
     await this.#rows.forget(await this.#table());
   }
 
@@ -115,7 +118,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   /** What makes these claims slow, and how to mend it: nothing when all is well. It reads, and claims nothing. */
   async doctor(): Promise<ClaimFinding[]> {
     const table = await this.#table();
-    return examine(this.#database, table, await this.#preparing.missingIndexes());
+    return examine(this.#context, this.#database, table, await this.#preparing.missingIndexes());
   }
 
   /**
@@ -128,7 +131,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
    * });
    */
   work(
-    options: WorkOptions,
+    options: WorkOptions<Selectable<DB[Table]>, DB>,
     handler: Handler<Selectable<DB[Table]>, DB>,
   ): Workers<Selectable<DB[Table]>, DB> {
     if (this.#closed) throw closedError();
@@ -140,6 +143,8 @@ export class RowClaims<DB, Table extends keyof DB & string> {
       claim: (limits) => this.claim(limits),
       abandon: (claim) => rows.abandon(claim),
       giveBack: (...failed) => rows.giveBack(...failed),
+      waking: () =>
+        new Waking(this.#context.clock, this.#context.notifications, this.#database, () => this.#table()),
     };
     const workers = new Workers(source, options, handler);
     this.#workers.add(workers);

@@ -1,36 +1,11 @@
 import { pause, within } from '../core/abort.ts';
-import type { Clock } from '../core/clock.ts';
+import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
-import { ArgumentError, FencepostError } from '../core/errors.ts';
-import { duration, integer, optional, signal, validate, withDefault } from '../core/options.ts';
+import { ArgumentError, FencepostError, StaleTokenError } from '../core/errors.ts';
 import type { Claim } from './claim.ts';
-
-/** How rows are worked on. */
-export interface WorkOptions {
-  /** How many rows at one time. 10 by default; in storage `held` at most `connections`, which is its default there. */
-  readonly concurrency?: number | undefined;
-  /**
-   * Most rows in one claim, and most that are claimed before there is room for them. A greater one saves round trips,
-   * and keeps rows from other workers that might have begun with them sooner. As `concurrency` by default.
-   */
-  readonly batch?: number | undefined;
-  /** How long after a claim that found too little it is tried again. 1 second by default; half of it is at random. */
-  readonly poll?: Duration | undefined;
-  /** Only rows whose `tenant` column has this value. */
-  readonly tenant?: string | number | bigint | undefined;
-  /**
-   * How long after a failed attempt the next one comes, by the number of the one that failed. By default 1 second,
-   * doubled each time, to 5 minutes, and half of it at random. In storage `held`, where nobody counts, the row stays
-   * locked for that time, and its place taken.
-   */
-  readonly backoff?: ((attempt: number) => Duration) | undefined;
-  /** How long `stop()` waits for handlers before it aborts their signals. 30 seconds by default. */
-  readonly grace?: Duration | undefined;
-  /** Stops it, as `stop()` does. */
-  readonly signal?: AbortSignal | undefined;
-  /** Hears of claims and settlements that failed. They are tried again where that can help. */
-  readonly onError?: ((error: unknown) => void) | undefined;
-}
+import { Tally, type WorkEvent, type WorkStats } from './tally.ts';
+import type { Waking } from './waking.ts';
+import { type WorkOptions, workOptions } from './work-options.ts';
 
 /** What the workers need of the claims they work for. */
 export interface WorkSource<Row, DB> {
@@ -44,6 +19,7 @@ export interface WorkSource<Row, DB> {
   abandon(claim: Claim<Row, DB>): void;
   /** An attempt has failed; the next one comes so much later. */
   giveBack(claim: Claim<Row, DB>, after: Duration, error: unknown, signal: AbortSignal): Promise<void>;
+  waking(): Waking;
 }
 
 export type Handler<Row, DB> = (claim: Claim<Row, DB>) => Promise<unknown>;
@@ -57,18 +33,21 @@ const longestPause = 30_000;
 export class Workers<Row, DB> implements AsyncDisposable {
   readonly #source: WorkSource<Row, DB>;
   readonly #handler: Handler<Row, DB>;
-  readonly #options: ReturnType<typeof workOptions>;
+  readonly #options: ReturnType<typeof workOptions<Row, DB>>;
+  readonly #tally: Tally;
   readonly #queue: Claim<Row, DB>[] = [];
   readonly #running = new Map<Claim<Row, DB>, Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #fetching: Promise<void>;
+  #waking: Waking | undefined;
   #room = Promise.withResolvers<void>();
   #stopped: Promise<void> | undefined;
 
   /** @internal */
   constructor(source: WorkSource<Row, DB>, options: unknown, handler: Handler<Row, DB>) {
     this.#source = source;
-    this.#options = workOptions(options, source.most);
+    this.#options = workOptions<Row, DB>(options, source.most);
+    this.#tally = new Tally(source.clock);
     if (typeof handler !== 'function') throw new ArgumentError('handler', 'a function', handler);
     this.#handler = handler;
     this.#fetching = this.#fetch();
@@ -82,6 +61,11 @@ export class Workers<Row, DB> implements AsyncDisposable {
   /** How many rows handlers work on at the moment, and how many are claimed for them. */
   get load(): { readonly running: number; readonly waiting: number } {
     return { running: this.#running.size, waiting: this.#queue.length };
+  }
+
+  /** What it has done so far, and does at the moment. */
+  stats(): WorkStats {
+    return this.#tally.stats(this.load);
   }
 
   /** Ends when it claims no more: after a stop, or with an error that trying again cannot mend. */
@@ -104,10 +88,21 @@ export class Workers<Row, DB> implements AsyncDisposable {
   }
 
   async #fetch(): Promise<void> {
+    const { wake } = this.#options;
+    this.#waking = wake ? this.#source.waking() : undefined;
+    try {
+      await this.#fetchUntilStopped(this.#waking);
+    } finally {
+      this.#waking?.rest();
+    }
+  }
+
+  async #fetchUntilStopped(waking: Waking | undefined): Promise<void> {
     const { concurrency, batch, poll, tenant } = this.#options;
     const { most } = this.#source;
+    const { signal: stopping } = this.#stopping;
     const ahead = most === Infinity ? batch : 0;
-    for (let failures = 0; !this.#stopping.signal.aborted; ) {
+    for (let failures = 0; !stopping.aborted; ) {
       const limit = Math.min(batch, concurrency + ahead - this.#running.size - this.#queue.length);
       // Not for every single place: a claim costs a round trip.
       if (limit < Math.ceil(Math.min(batch, concurrency) / 2)) {
@@ -120,16 +115,20 @@ export class Workers<Row, DB> implements AsyncDisposable {
         const claims = await this.#source.claim({ limit, tenant });
         found = claims.length;
         failures = 0;
+        this.#tally.count('claimed', found);
         this.#queue.push(...claims);
         this.#start();
+        if (found === limit) waking?.rest();
+        else if (waking !== undefined) await waking.wait(found, jittered(poll), stopping);
       } catch (error) {
+        if (error === stopping.reason) return;
         failures += 1;
         this.#options.onError?.(error);
         if (error instanceof FencepostError && !error.retriable) throw error;
       }
-      if (found === limit) continue;
+      if (failures === 0 && (found === limit || waking !== undefined)) continue;
       const wait = Math.min(poll * 2 ** Math.max(0, failures - 1), Math.max(poll, longestPause));
-      await this.#wait(wait * (0.5 + Math.random() / 2));
+      await this.#wait(jittered(wait));
     }
   }
 
@@ -149,21 +148,29 @@ export class Workers<Row, DB> implements AsyncDisposable {
       const claim = this.#queue.shift();
       if (claim === undefined) return;
       // One that waited here until it was lost is somebody else's by now.
-      if (claim.state === 'lost') continue;
+      if (claim.state === 'lost') {
+        this.#tell({ type: 'stale', claim, duration: 0, error: claim.signal.reason });
+        continue;
+      }
       const running = this.#run(claim).finally(() => {
         this.#running.delete(claim);
         this.#start();
         this.#room.resolve();
+        if (this.#source.keyed) this.#waking?.ring();
       });
       this.#running.set(claim, running);
     }
   }
 
   async #run(claim: Claim<Row, DB>): Promise<void> {
+    const started = this.#source.clock.now();
+    this.#tell({ type: 'started', claim });
+    let thrown: unknown;
     try {
       await this.#handler(claim);
       if (!claim.settled) await claim.complete();
     } catch (error) {
+      thrown = error;
       try {
         const after = this.#options.backoff(claim.attempt);
         if (!claim.settled) await this.#source.giveBack(claim, after, error, this.#stopping.signal);
@@ -171,13 +178,36 @@ export class Workers<Row, DB> implements AsyncDisposable {
         this.#options.onError?.(failure);
       }
     }
+    this.#tellEnd(claim, started, thrown);
+  }
+
+  #tellEnd(claim: Claim<Row, DB>, started: Moment, error: unknown): void {
+    const duration = elapsed(started, this.#source.clock.now());
+    const stale = error instanceof StaleTokenError || claim.state === 'lost';
+    const type = claim.outcome === 'completed' ? 'completed' : stale ? 'stale' : (claim.outcome ?? 'failed');
+    if (type === 'completed' || type === 'released') this.#tell({ type, claim, duration });
+    else this.#tell({ type, claim, duration, error: error ?? claim.signal.reason });
+  }
+
+  #tell(event: WorkEvent<Row, DB>): void {
+    this.#tally.count(event.type);
+    try {
+      this.#options.onEvent?.(event);
+    } catch (error) {
+      this.#options.onError?.(error);
+    }
+  }
+
+  async #giveBack(claim: Claim<Row, DB>): Promise<void> {
+    await claim.release();
+    this.#tellEnd(claim, this.#source.clock.now(), undefined);
   }
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
     this.#room.resolve();
     await this.#fetching.catch(() => {});
-    const unstarted = this.#queue.splice(0).map((claim) => claim.release());
+    const unstarted = this.#queue.splice(0).map((claim) => this.#giveBack(claim));
     const handlers = Promise.all(this.#running.values());
     const ended = await within(this.#source.clock, this.#options.grace, handlers);
     if (ended === undefined) {
@@ -189,25 +219,6 @@ export class Workers<Row, DB> implements AsyncDisposable {
   }
 }
 
-function workOptions(given: unknown, most: number) {
-  const { concurrency, batch, ...rest } = validate('options', given, {
-    concurrency: withDefault(integer({ min: 1, max: Math.min(10_000, most) }), Math.min(10, most)),
-    batch: optional(integer({ min: 1, max: 10_000 })),
-    poll: withDefault(duration({ min: 1 }), 1_000),
-    tenant: optional((_, value) => value as string | number | bigint),
-    backoff: withDefault(callback<(attempt: number) => Duration>, defaultBackoff),
-    grace: withDefault(duration(), 30_000),
-    signal: optional(signal()),
-    onError: optional(callback<(error: unknown) => void>),
-  });
-  return { concurrency, batch: batch ?? concurrency, ...rest };
-}
-
-function callback<Callback>(argument: string, value: unknown): Callback {
-  if (typeof value === 'function') return value as Callback;
-  throw new ArgumentError(argument, 'a function', value);
-}
-
-function defaultBackoff(attempt: number): Duration {
-  return Math.round(Math.min(1_000 * 2 ** (attempt - 1), 300_000) * (0.5 + Math.random() / 2));
+function jittered(milliseconds: number): number {
+  return milliseconds * (0.5 + Math.random() / 2);
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ArgumentError } from '../core/errors.ts';
 import { adopt } from '../migrate.ts';
-import { confirm } from './confirm.ts';
+import { allowed } from './confirm.ts';
 import { type PlaceFlags, placeFlags, placeOf } from './place.ts';
 
 interface Flags extends PlaceFlags {
@@ -38,17 +38,8 @@ function readToken(text: string): bigint {
 }
 
 async function run({ floor, yes, ...flags }: Flags, command: Command): Promise<void> {
-  if (!yes) {
-    console.error(
-      'What the old database system still grants is not known here: nothing may use it any more.',
-    );
-    if (!process.stdin.isTTY) command.error('error: there is no terminal to ask at: --yes is needed');
-    if (!(await confirm('Go on?'))) {
-      console.error('Nothing was changed.');
-      process.exitCode = 1;
-      return;
-    }
-  }
+  const what = ['What the old database system still grants is not known here: nothing may use it any more.'];
+  if (!(await allowed(command, what, yes))) return;
   const { adopted, floor: reached } = await adopt({ ...placeOf(flags), floor });
   const schema = `schema "${flags.schema}"`;
   console.log(

@@ -4,7 +4,7 @@ import { databaseFailure } from '../core/sqlstate.ts';
 import { migrationStatus, rollback } from '../migrate.ts';
 import { withClient } from '../session/connection.ts';
 import { identifier } from '../sql/statement.ts';
-import { confirm } from './confirm.ts';
+import { allowed } from './confirm.ts';
 import { type Place, type PlaceFlags, placeFlags, placeOf } from './place.ts';
 
 interface Flags extends PlaceFlags {
@@ -40,18 +40,11 @@ async function run({ count, yes, ...flags }: Flags, command: Command): Promise<v
     console.log(`Nothing to undo: schema "${place.schema}" has no migrations.`);
     return;
   }
-  if (!yes) {
-    console.error(
-      `This undoes ${applied.toReversed().slice(0, count).join(', ')} in schema "${place.schema}".`,
-    );
-    console.error(await lossOf(place, count >= applied.length));
-    if (!process.stdin.isTTY) command.error('error: there is no terminal to ask at: --yes is needed');
-    if (!(await confirm('Go on?'))) {
-      console.error('Nothing was changed.');
-      process.exitCode = 1;
-      return;
-    }
-  }
+  const what = [
+    `This undoes ${applied.toReversed().slice(0, count).join(', ')} in schema "${place.schema}".`,
+    ...(yes ? [] : [await lossOf(place, count >= applied.length)]),
+  ];
+  if (!(await allowed(command, what, yes))) return;
   for (const name of await rollback({ ...place, count })) {
     console.log(`Undid ${name} in schema "${place.schema}".`);
   }

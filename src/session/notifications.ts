@@ -45,6 +45,11 @@ export class Notifications {
     return this.#beginning;
   }
 
+  /** Whether a pooler stands between, which swallows messages. */
+  async pooled(): Promise<boolean> {
+    return (await this.#link.session()).pooled;
+  }
+
   /** Calls back for messages of a topic, as long as it is listening. The answer ends that. */
   hear(topic: string, wake: () => void): () => void {
     let wakes = this.#topics.get(topic);

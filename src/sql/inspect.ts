@@ -59,13 +59,16 @@ export interface LeaseRow {
   readonly metadata: unknown;
 }
 
+/** What `readLease` reads. */
+export const leaseColumns = `tenant, name, slot, token, shared, holder_id as holder,
+        coalesce(application, '') as application, revoked, metadata::text, ${epoch('acquired_at')}, ${epoch('expires_at')}`;
+
 /** Held leases behind one of them, in the order of tenant, name and slot. */
 export function heldLeases(schema: string, after: LeaseRow | undefined, limit: number): Statement {
   const { tenant = '', name = '', slot = -1 } = after ?? {};
   return {
     name: 'inspect_leases',
-    text: `select tenant, name, slot, token, shared, holder_id as holder, coalesce(application, '') as application,
-        revoked, metadata::text, ${epoch('acquired_at')}, ${epoch('expires_at')}
+    text: `select ${leaseColumns}
       from ${identifier(schema)}.leases
       where held and (tenant, name, slot) > ($1, $2, $3) order by tenant, name, slot limit $4`,
     values: [tenant, name, slot, limit],

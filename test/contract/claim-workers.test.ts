@@ -184,7 +184,7 @@ test('end with an error that trying again cannot mend, and go on after one that 
   await until('it is done', async () => (await done()) === 1);
 });
 
-test.each([{ concurrency: 0 }, { batch: 1.5 }, { poll: 0 }, { backoff: 1 }, { wake: true }])(
+test.each([{ concurrency: 0 }, { batch: 1.5 }, { poll: 0 }, { backoff: 1 }, { wake: 1 }])(
   'options %j are refused',
   async (options) => {
     await using fencepost = open();

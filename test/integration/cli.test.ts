@@ -173,17 +173,40 @@ describe('what goes wrong', () => {
 });
 
 describe('help', () => {
-  test('has every command, and for each its examples and the exit codes', async () => {
+  test('has every command, and for each its examples and the exit codes', { timeout: 60_000 }, async () => {
     const help = await fencepost({}, '--help');
     expect(help).toMatchObject({ code: 0, stderr: '' });
-    const commands = [...help.stdout.matchAll(/^ {2}(\w+) \[options\] /gm)].map(([, name]) => String(name));
-    expect(commands).toEqual(['migrate', 'rollback', 'status', 'adopt']);
-    const pages = await Promise.all(commands.map((command) => fencepost({}, command, '--help')));
-    for (const [index, { code, stdout, stderr }] of pages.entries()) {
+    const commands = [...help.stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
+    expect(commands).toEqual([
+      ...[
+        'migrate',
+        'rollback',
+        'status',
+        'adopt',
+        'locks',
+        'leases',
+        'waiters',
+        'claims',
+        'elections',
+        'watch',
+      ],
+      ...['doctor', 'revoke', 'release', 'sweep', 'run', 'sql', 'help'],
+    ]);
+    const groups = commands
+      .slice(0, -1)
+      .flatMap((command) =>
+        command === 'claims'
+          ? ['claims list', 'claims ddl', 'claims doctor', 'claims work']
+          : [String(command)],
+      );
+    // Each is a program of its own that is started: not all at one time.
+    for (const command of groups) {
+      const { code, stdout, stderr } = await fencepost({}, ...command.split(' '), '--help');
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      expect(stdout).toMatch(new RegExp(`\nExamples:\n  \\$ .*fencepost ${commands[index]}`));
-      expect(stdout).toContain('(env: DATABASE_URL)');
-      expect(stdout).toContain('\nExit codes: 0 done, 1 failed or declined, 2 wrong arguments.\n');
+      const [first = ''] = command.split(' ');
+      expect(stdout).toMatch(new RegExp(`\nExamples:\n  \\$ .*fencepost ${first}`));
+      if (first !== 'claims' && first !== 'sql') expect(stdout).toMatch(/\(env:\s+DATABASE_URL\)/);
+      expect(stdout).toMatch(/\nExit codes: .*\.\n/);
     }
   });
 

@@ -1,0 +1,104 @@
+import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import type { Connection } from '../session/connection.ts';
+import type { Database } from '../session/database.ts';
+import { advisoryLocks, type LockRow, readLock } from '../sql/inspect.ts';
+import {
+  livingHolders,
+  type Overview,
+  overview,
+  readOverview,
+  readWaiter,
+  type WaiterRow,
+  waiters,
+} from '../sql/operations.ts';
+
+/** A process that holds leases or could. */
+export interface WatchedHolder {
+  readonly application: string;
+  readonly id: string;
+  readonly alive: boolean;
+  /** Milliseconds since its last heartbeat, and until it expires. */
+  readonly silent: number;
+  readonly left: number;
+}
+
+/** What one look found. */
+export type Look =
+  | {
+      readonly overview: Overview;
+      readonly holders: readonly WatchedHolder[];
+      readonly waiters: readonly WaiterRow[];
+      readonly locks: readonly LockRow[];
+      /** Tokens drawn a second since the look before; undefined for the first one. */
+      readonly rate: number | undefined;
+      /** Holders that died without a word since the first look. */
+      readonly lost: number;
+    }
+  | { readonly failure: string };
+
+/** Rows of each kind that are read. */
+const most = 200;
+
+/** Looks again and again, on one connection, which is opened anew after it was lost. */
+export class Watching {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  #connection: Connection | undefined;
+  #before: { readonly at: Moment; readonly tokens: number } | undefined;
+  /** When each holder that was seen alive would expire, on this clock. */
+  readonly #ends = new Map<string, number>();
+  #lost = 0;
+
+  constructor(database: Database, clock: Clock) {
+    this.#database = database;
+    this.#clock = clock;
+  }
+
+  async look(): Promise<Look> {
+    try {
+      if (this.#connection === undefined || this.#connection.lost)
+        this.#connection = await this.#database.open();
+      return await this.#lookOn(this.#connection, this.#database.schema);
+    } catch (error) {
+      this.#before = undefined;
+      return { failure: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async #lookOn(connection: Connection, schema: string): Promise<Look> {
+    const numbers = readOverview(await connection.query(overview(schema)));
+    const holders = (await connection.query(livingHolders(schema, most))).map((row) => ({
+      application: row.application ?? '',
+      id: row.id ?? '',
+      alive: row.alive === 't',
+      silent: Number(row.silent),
+      left: Number(row.left),
+    }));
+    const at = this.#clock.now();
+    const rate =
+      this.#before === undefined
+        ? undefined
+        : Math.max(0, numbers.tokens - this.#before.tokens) / (elapsed(this.#before.at, at) / 1_000);
+    this.#before = { at, tokens: numbers.tokens };
+    if (holders.length < most) this.#count(holders, at.monotonic);
+    return {
+      overview: numbers,
+      holders,
+      waiters: (await connection.query(waiters(schema, most))).map(readWaiter),
+      locks: (await connection.query(advisoryLocks)).slice(0, most).map(readLock),
+      rate,
+      lost: this.#lost,
+    };
+  }
+
+  /** One that is gone before it would have expired was closed in order. */
+  #count(holders: readonly WatchedHolder[], now: number): void {
+    const alive = new Map(holders.filter((one) => one.alive).map(({ id, left }) => [id, now + left]));
+    for (const [id, end] of this.#ends) {
+      const expired = end <= now || holders.some((one) => one.id === id);
+      if (!alive.has(id) && expired) this.#lost += 1;
+    }
+    this.#ends.clear();
+    for (const [id, end] of alive) this.#ends.set(id, end);
+  }
+}
