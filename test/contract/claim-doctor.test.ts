@@ -1,4 +1,5 @@
 import { Fencepost } from 'fencepost';
+import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
@@ -38,4 +39,33 @@ test('an isolation that costs round trips is found', async () => {
   await jobs.ensure();
   expect((await jobs.doctor()).map(({ code }) => code)).toEqual(['isolation']);
   await pool.end();
+});
+
+test.each([
+  { storage: 'sidecar' },
+  { storage: 'held' },
+  { fair: true },
+  { storage: 'sidecar', fair: true },
+  { perKey: { by: 'tenant', limit: 1 } },
+  { storage: 'sidecar', perKey: { by: 'tenant', limit: 3 } },
+])('%j needs no more than ensure() makes', async (options) => {
+  await using database = await createDatabase();
+  await database.query(
+    `create table task (id integer generated always as identity primary key, tenant text not null)`,
+  );
+  await using fencepost = new Fencepost({ connection: database.url });
+  const tasks = fencepost.claims.define<{ task: { id: number; tenant: string } }, 'task'>({
+    db: new Kysely({ dialect: new PostgresDialect({ pool: database.pool }) }),
+    table: 'task',
+    key: 'id',
+    tenant: 'tenant',
+    orderBy: ['id'],
+    done: 'delete',
+    ...options,
+  } as never);
+  await tasks.ensure();
+  await database.query(
+    `insert into task (tenant) select n % 7 from generate_series(1, 5000) n; analyze task`,
+  );
+  expect(await tasks.doctor()).toEqual([]);
 });
