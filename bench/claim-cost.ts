@@ -2,7 +2,7 @@
  * What one claim costs the server, in buffers and time, at a small and at a great backlog, with many rows in flight, with
  * one tenant that floods the table, and how soon another one's only row is claimed then.
  *
- *   node bench/claim-cost.ts [--storage columns] [--rows 1000000] [--flight 10000] [--batch 50]
+ *   npm run bench:claim-cost -- [--storage columns] [--rows 1000000] [--flight 10000] [--batch 50]
  */
 import { type Generated, Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';

@@ -4,7 +4,7 @@ import { plant } from '../support/plant.ts';
 import { raceForKeys } from './claim-keys.ts';
 
 const limit = { timeout: 60_000 };
-const race = { rows: 250, keys: 6, processes: 3, batch: 8, ttl: 400, every: 700 };
+const race = { rows: 180, keys: 6, processes: 3, batch: 8, ttl: 400, every: 700 };
 
 test.each([
   ['columns', 3],
