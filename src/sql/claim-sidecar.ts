@@ -198,8 +198,9 @@ function isOf(table: ClaimTable): string {
   return `fp_c.tenant = ${tenant} and fp_c.source_id = ${source} and fp_c.key = ${key}`;
 }
 
+/** Looked up for each row, as the limit has it: what Postgres expects of a table that was empty a moment ago is wrong. */
 function hasClaim(table: ClaimTable, condition: string): string {
-  return `exists (select from ${claims(table)} fp_c where ${isOf(table)} and ${condition})`;
+  return `coalesce((select true from ${claims(table)} fp_c where ${isOf(table)} and ${condition} limit 1), false)`;
 }
 
 /** That the row is the one of the claim fp_c: looks it up by the claim. */
