@@ -35,6 +35,7 @@ const rounds = 21;
 async function measure(url: string, { storage, rows, flight, batch }: Options): Promise<Findings> {
   const pool = new pg.Pool({ connectionString: url, max: 8 });
   pool.on('connect', (client) => client.on('error', () => {}));
+  pool.on('error', () => {});
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   await using fencepost = new Fencepost({ connection: url });
   await pool.query(`create table job (id integer generated always as identity primary key, tenant text not null,

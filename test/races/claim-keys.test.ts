@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
-import { plant } from '../support/plant.ts';
 import { raceForKeys } from './claim-keys.ts';
 
 const limit = { timeout: 60_000 };
@@ -19,10 +18,3 @@ test.each([
     expect(figures.most).toBe(most);
   },
 );
-
-test('claims that count without taking turns would be found', limit, async () => {
-  await using database = await createDatabase();
-  await plant(database.query, 'claim_turn', ['perform pg_advisory_xact_lock', '-- ']);
-  const { violations } = await raceForKeys(database.url, { ...race, storage: 'sidecar', limit: 3 });
-  expect(violations.length).toBeGreaterThan(0);
-});
