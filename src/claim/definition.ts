@@ -32,8 +32,8 @@ export type ClaimOptions<DB, Table extends keyof DB & string> = RowOptions<DB, T
 export interface KeptOptions<DB, Table extends keyof DB & string> {
   /**
    * - `'columns'`, the default: in columns of the table, which `ensure()` adds. Rows in flight cost a claim nothing.
-   * - `'sidecar'`: beside it, in a table of Fencepost; yours gets no column. Each row in flight or set aside that comes
-   *   first in the order costs a claim a look, and the tenant of a row must not change while somebody has it.
+   * - `'sidecar'`: beside it, in a table of Fencepost; yours gets no column. A claim reads what is in flight, and looks
+   *   at each row that was set aside and comes first; the tenant of a row must not change while somebody has it.
    */
   readonly storage?: 'columns' | 'sidecar' | undefined;
   /**

@@ -3,6 +3,7 @@ import { pause } from '../core/abort.ts';
 import type { Duration } from '../core/duration.ts';
 import { milliseconds } from '../core/duration.ts';
 import { DatabaseError, LimitError, StaleTokenError, StateError } from '../core/errors.ts';
+import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
 import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
@@ -34,9 +35,10 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   readonly #definition: Definition;
   readonly #database: UserDatabase;
   readonly #claims = new Map<Claim<Row, DB>, Attempt>();
-  /** Transactions that are open, or are being opened or ended. */
+  /** Transactions that are open, are being opened or ended, or may be opened by a call that is under way. */
   #open = 0;
   #cursor: Cursor;
+  #closed = false;
 
   constructor(context: ClaimContext, definition: Definition, database: UserDatabase) {
     this.#context = context;
@@ -45,14 +47,14 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
-    const most = Math.min(limit, this.#room(1));
+    const most = this.#reserve(1, limit);
     const { ttl } = this.#definition;
     const next = (): Statement => holdRow(table, ttl, tenant, this.#cursor);
     return this.#hold(table, Array<() => Statement>(most).fill(next), (held) => held === undefined);
   }
 
-  claimKeys(table: ClaimTable, keys: Keys): Promise<Claim<Row, DB>[]> {
-    this.#room(keys.length);
+  async claimKeys(table: ClaimTable, keys: Keys): Promise<Claim<Row, DB>[]> {
+    this.#reserve(keys.length, keys.length);
     const { ttl } = this.#definition;
     const statements = keys.map((key) => () => holdNamedRow(table, ttl, key));
     return this.#hold(table, statements, () => false);
@@ -79,18 +81,23 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
   }
 
-  /** How many more there may be. */
-  #room(needed: number): number {
-    const { most, shape } = this.#definition;
-    const room = most - this.#open;
-    if (room >= needed) return room;
-    const free = room === 0 ? 'none is free' : `${room} are free`;
-    throw new LimitError(
-      `claims of ${shape.table} may use ${most} connections, and ${free}: ${needed} needed`,
-    );
+  /** Takes places for transactions, at least and at most so many, and answers how many. */
+  #reserve(least: number, most: number): number {
+    const { most: all, shape } = this.#definition;
+    const room = all - this.#open;
+    if (room < least) {
+      const free = room === 0 ? 'none is free' : `${room} are free`;
+      throw new LimitError(
+        `claims of ${shape.table} may use ${all} connections, and ${free}: ${least} needed`,
+      );
+    }
+    const reserved = Math.min(room, most);
+    this.#open += reserved;
+    return reserved;
   }
 
   /** One after the other, so that they come in order. */
@@ -100,13 +107,16 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     over: (held: Held | undefined) => boolean,
   ): Promise<Claim<Row, DB>[]> {
     const all: Held[] = [];
+    let unused = statements.length;
     try {
       for (const statement of statements) {
+        unused -= 1;
         const held = await this.#one(statement());
         if (held !== undefined) all.push(held);
         this.#cursor = cursorAfter(held === undefined ? [] : [held.row], this.#cursor);
         if (over(held)) break;
       }
+      if (this.#closed) throw closedError();
       if (all.length === 0) return [];
       // Drawn after the rows were locked, and on disk before anybody sees it: not in these transactions, then.
       const { commands, schema } = this.#context;
@@ -115,12 +125,13 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     } catch (error) {
       await Promise.all(all.map(({ trx, term }) => this.#end(trx, term)));
       throw failureOf(`claim rows of ${table.table}`, error, this.#context.schema);
+    } finally {
+      this.#open -= unused;
     }
   }
 
   async #one(statement: Statement): Promise<Held | undefined> {
     const { clock } = this.#context;
-    this.#open += 1;
     let trx: ControlledTransaction<AnyTables>;
     try {
       trx = await this.#database.db.startTransaction().setIsolationLevel('read committed').execute();

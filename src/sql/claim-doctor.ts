@@ -14,11 +14,12 @@ export function explainClaim(table: ClaimTable, tenant: unknown): Statement {
   return { name: 'explain_claim', text: `explain (format text) ${text}`, values };
 }
 
-/** The part of the plan that finds the rows that nobody has. */
+/** The part of the plan that finds the rows that nobody has: those of each key, where there is a limit for it. */
 export function planOfFree(rows: readonly Row[]): string {
   // A plugin may have renamed the column.
   const lines = rows.map((row) => Object.values(row)[0] ?? '');
-  const start = lines.findIndex((line) => line.includes('CTE fencepost_free'));
+  const free = lines.findIndex((line) => line.includes('CTE fencepost_free'));
+  const start = free === -1 ? lines.findIndex((line) => line.includes('CTE fencepost_found')) : free;
   const depth = (line: string): number => line.length - line.trimStart().length;
   const length = lines.slice(start + 1).findIndex((line) => depth(line) <= depth(lines[start] ?? ''));
   return lines.slice(start + 1, length === -1 ? undefined : start + 1 + length).join('\n');

@@ -1,5 +1,5 @@
 import { filter, rowOrder } from './claim.ts';
-import { type Cursor, type Groups, groupOf, inGroup, steps } from './claim-groups.ts';
+import { type Cursor, type Groups, groupOf, groupOrder, inGroup, steps } from './claim-groups.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier } from './statement.ts';
 
@@ -44,7 +44,7 @@ export function shares(
         select fp_u.* from fencepost_round fp_g cross join lateral (
           select ${columns}${owner(table, undefined, 'fp_g.fp_step')} from ${table.table}
           where ${condition} and ${inGroup(table, groups)}
-          ${rowOrder(table)} limit ${most} / (select count(*) from fencepost_round) ${lock}
+          ${groupOrder(table, groups, [])} limit ${most} / (select count(*) from fencepost_round) ${lock}
         ) fp_u limit ${most}
       ), fencepost_rest as materialized (
         select ${columns}${owner(table, undefined)} from ${table.table}

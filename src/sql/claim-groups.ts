@@ -49,9 +49,25 @@ export function steps(
       )`;
 }
 
-/** That a row belongs to the group fp_g. */
+/**
+ * That a row belongs to the group fp_g, as a range of one, and in order by the group first: only the index of groups fits
+ * both. By an equality Postgres would take another index that has the order, and read past all other groups, when it
+ * knows of no group but a great one.
+ */
 export function inGroup({ bare }: ClaimTable, { columns }: Groups): string {
-  return columns.map((name, place) => `${bare}.${identifier(name)} = fp_g.fp_g${place + 1}`).join(' and ');
+  const own = columns.map((name) => `${bare}.${identifier(name)}`).join(', ');
+  const group = columns.map((_, place) => `fp_g.fp_g${place + 1}`).join(', ');
+  return `(${own}) >= (${group}) and (${own}) <= (${group})`;
+}
+
+export function groupOrder(
+  { bare, order }: ClaimTable,
+  { columns }: Groups,
+  last: readonly string[],
+): string {
+  const column = (name: string): string => `${bare}.${identifier(name)}`;
+  const sorted = order.map(({ name, direction }) => `${column(name)}${direction}`);
+  return `order by ${[...columns.map(column), ...sorted, ...last.map(column)].join(', ')}`;
 }
 
 /** A group as text, by the columns of the table. */
@@ -112,10 +128,7 @@ export function keyedRows(
 ): string {
   const groups = groupsOf(table, `${filter(table, tenant)} and ${unfinished}`);
   const key = table.key.map((name) => `${table.bare}.${identifier(name)}`).join(', ');
-  const order = `order by ${[
-    ...table.order.map(({ name, direction }) => `${table.bare}.${identifier(name)}${direction}`),
-    key,
-  ].join(', ')}`;
+  const order = groupOrder(table, groups, table.key);
   const first = `(${key}) = (
             select ${key} from ${table.table} where ${groups.condition} and ${inGroup(table, groups)} ${order} limit 1
           ) and `;

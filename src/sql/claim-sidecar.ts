@@ -48,13 +48,20 @@ export function claimRows(
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `for no key update of ${table.bare} skip locked`;
   const claims = claimsOf(table);
-  const free = `${dead} is not null and not ${hasClaim(table, 'fp_c.holder_id is not null')}`;
+  const { tenant: name, key } = namesOf(table);
+  // Rows in flight come first in the order: to look each of them up would cost more than to read them all once. With
+  // the limit Postgres expects few enough of them to keep them hashed; the others are looked up.
+  const free = `${dead} is not null and (${name}, ${key}) not in (select tenant, key from fencepost_flight)
+        and not ${hasClaim(table, 'fp_c.holder_id is not null')}`;
   const shared = { columns: locked(table), free, most: '$3::integer', lock };
   // What is known by its claim is looked up row by row: a join could read the whole table.
   return {
     name: 'claim_rows',
     text: `with recursive ${holdersOf(claims, 'fp_c.holder_id')},
       ${judged(table, holders)},
+      fencepost_flight as materialized (
+        select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id > ${nobody} limit 20000
+      ),
       ${
         fair
           ? shares(table, shared, cursor, 4)
@@ -191,8 +198,9 @@ function isOf(table: ClaimTable): string {
   return `fp_c.tenant = ${tenant} and fp_c.source_id = ${source} and fp_c.key = ${key}`;
 }
 
+/** Looked up for each row, as the limit has it: what Postgres expects of a table that was empty a moment ago is wrong. */
 function hasClaim(table: ClaimTable, condition: string): string {
-  return `exists (select from ${claims(table)} fp_c where ${isOf(table)} and ${condition})`;
+  return `coalesce((select true from ${claims(table)} fp_c where ${isOf(table)} and ${condition} limit 1), false)`;
 }
 
 /** That the row is the one of the claim fp_c: looks it up by the claim. */

@@ -1,4 +1,5 @@
 import { type ClaimFinding, type ClaimOptions, Fencepost } from 'fencepost';
+import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checks } from '../../src/claim/findings.ts';
@@ -219,4 +220,34 @@ describe('a table that is well prepared has no findings, and each thing that is 
     const findings = await jobsOf(pooled, database.pool, settings as object).doctor();
     expect(codes(findings)).toEqual(['pooler']);
   });
+});
+
+test.each([
+  { storage: 'sidecar' },
+  { storage: 'held' },
+  { fair: true },
+  { storage: 'sidecar', fair: true },
+  { perKey: { by: 'tenant', limit: 1 } },
+  { storage: 'sidecar', perKey: { by: 'tenant', limit: 3 } },
+])('%j needs no more than ensure() makes', async (options) => {
+  await using database = await createDatabase();
+  await database.query(
+    `create table task (id integer generated always as identity primary key, tenant text not null)`,
+  );
+  await using fencepost = new Fencepost({ connection: database.url });
+  const tasks = fencepost.claims.define<{ task: { id: number; tenant: string } }, 'task'>({
+    db: new Kysely({ dialect: new PostgresDialect({ pool: database.pool }) }),
+    table: 'task',
+    key: 'id',
+    tenant: 'tenant',
+    orderBy: ['id'],
+    done: 'delete',
+    ...options,
+  } as never);
+  await tasks.ensure();
+  await database.query(
+    `alter table task set (fillfactor = 70); insert into task (tenant) select n % 7 from generate_series(1, 5000) n`,
+  );
+  await database.query('vacuum analyze task');
+  expect(await tasks.doctor()).toEqual([]);
 });

@@ -68,6 +68,10 @@ test('each claim has a connection, and there are no more of them than allowed', 
   expect(await jobs.claimKeys([5, 1])).toHaveLength(1);
   await claims[2]?.complete(async () => {});
   expect(await holding(database)).toBe(1);
+  // Also for calls that come at one time.
+  const both = await Promise.allSettled([jobs.claim({ limit: 2 }), jobs.claim({ limit: 2 })]);
+  expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+  expect(await holding(database)).toBe(3);
   await fencepost.close();
   expect(await holding(database)).toBe(0);
 });

@@ -133,12 +133,49 @@ describe.each(livingStorages)('claims in storage %s with a limit for each key', 
     expect(await waitForTurn()).toEqual([2]);
   });
 
+  const counting: [string, string] = [
+    'return v_live',
+    'perform pg_advisory_lock_shared(77); perform pg_advisory_unlock_shared(77); return v_live',
+  ];
+
+  /** How many rows two claims get together, of which the second comes when the first has counted and not claimed yet. */
+  async function overlap(): Promise<number> {
+    await insert('aaaa');
+    await using one = open();
+    await using other = open();
+    const gate = await database.pool.connect();
+    await gate.query('select pg_advisory_lock(77)');
+    const waiting = async () =>
+      (await database.query(`select from pg_locks where locktype = 'advisory' and not granted`)).length;
+    const first = define(one, 2).claim({ limit: 4 });
+    await until('the first has counted', async () => (await waiting()) === 1);
+    const second = define(other, 2).claim({ limit: 4 });
+    await until('the second waits as well', async () => (await waiting()) === 2);
+    await gate.query('select pg_advisory_unlock(77)');
+    gate.release();
+    return (await Promise.all([first, second])).flat().length;
+  }
+
+  test('wait for one that has counted, until it has claimed', async () => {
+    await plant(database.query, 'claim_live', counting);
+    expect(await overlap()).toBe(2);
+    await plant(database.query, 'claim_live');
+  });
+
   // Beside the table the row itself is refused as well.
   if (storage === 'columns') {
     test('would be found when they count what was there as they began', async () => {
       await plant(database.query, 'claim_live', ['plpgsql volatile', 'plpgsql stable']);
       expect(await waitForTurn()).toEqual([2, 3]);
       await plant(database.query, 'claim_live');
+    });
+
+    test('would be found when they count without taking turns', async () => {
+      await plant(database.query, 'claim_live', counting);
+      await plant(database.query, 'claim_turn', ['perform pg_advisory_xact_lock', '-- ']);
+      expect(await overlap()).toBeGreaterThan(2);
+      await plant(database.query, 'claim_live');
+      await plant(database.query, 'claim_turn');
     });
   }
 

@@ -109,7 +109,7 @@ test('claims of rows that are gone are forgotten: what is left of dead workers s
   await claims[1]?.release({ error: 'no' });
   await buryHolders(database);
   await database.query('delete from public.job where id <> 6');
-  const jobs = jobsOf(other, database.pool, { storage, ttl: 100 });
+  const jobs = jobsOf(other, database.pool, { storage, ttl: 1_500 });
   const claimed = await jobs.claim({ limit: 9 });
   expect(claimed.map(({ row }) => row.id)).toEqual(['6']);
   await until('those of the dead are forgotten', async () => {

@@ -32,6 +32,8 @@ test.each(livingStorages)(
         claims[2]?.release({ error: 'no' }),
       ]);
       expect(await jobs.aside()).toEqual([]);
+      const keyed = jobsOf(fencepost, pool, { storage, perKey: { by: 'weight', limit: 1 } });
+      expect(await keyed.claim({ limit: 2 })).toHaveLength(1);
       await expect(pool.query('delete from fencepost.claim')).rejects.toMatchObject({ code: '42501' });
       await expect(pool.query('delete from fencepost.holder')).rejects.toMatchObject({ code: '42501' });
       await expect(pool.query('select fencepost.next_token()')).rejects.toMatchObject({ code: '42501' });

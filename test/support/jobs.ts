@@ -37,6 +37,7 @@ export function jobsOf(
     maxAttempts?: number;
     orderBy?: ('id' | 'weight desc')[];
     storage?: LivingStorage;
+    perKey?: { by: 'id' | 'weight'; limit: number };
   } = {},
 ) {
   return fencepost.claims.define({
