@@ -1249,7 +1249,8 @@ begin
   end if;
 
   perform durable();
-  insert into lease (tenant, name) values (p_tenant, p_gate) on conflict do nothing;
+  -- Crowded, as the barrier itself: a sweep would make those who are in count for the next round.
+  insert into lease (tenant, name, crowded) values (p_tenant, p_gate, true) on conflict do nothing;
   select l.token into v_gate from lease l
   where l.tenant = p_tenant and l.name = p_gate and l.slot = 0 for no key update;
   if v_gate >= p_token then

@@ -138,7 +138,7 @@ export class DualLocks extends EventEmitter {
 
 /** An old and a new lock of the same resources. */
 export class DualLock {
-  readonly #old: OldLock;
+  #old: OldLock;
   readonly #lock: Lock;
 
   /** @internal */
@@ -168,8 +168,9 @@ export class DualLock {
 
   /** Extends both. When it fails, both are still to be released. */
   async extend(duration: number): Promise<DualLock> {
-    const old = await this.#old.extend(duration);
-    return new DualLock(old, await this.#lock.extend(duration));
+    // Kept also when the new one is not extended: of node-redlock 5 the lock before has ended then.
+    this.#old = await this.#old.extend(duration);
+    return new DualLock(this.#old, await this.#lock.extend(duration));
   }
 
   /** Releases the new lock and then the old one, whatever becomes of the first. */

@@ -45,9 +45,15 @@ describe('a double barrier', () => {
     const entries = await Promise.all([1, 2].map(() => one.barriers.enter('a', { parties: 2 })));
     // Both slots are taken, one by the round that goes on: that is no round.
     await entries[0]?.release();
-    const early = other.barriers.enter('a', { parties: 2 });
+    let began = false;
+    const early = other.barriers.enter('a', { parties: 2 }).finally(() => {
+      began = true;
+    });
     await taken(2);
     await expect(other.barriers.enter('a', { parties: 2, wait: 300 })).rejects.toThrow(LockTimeoutError);
+    await one.leases.sweep({ olderThan: 0 });
+    await expect(other.barriers.enter('a', { parties: 2, wait: 300 })).rejects.toThrow(LockTimeoutError);
+    expect(began).toBe(false);
     await entries[1]?.release();
     const next = await Promise.all([early, one.barriers.enter('a', { parties: 2 })]);
     await Promise.all(next.map((entry) => entry.leave()));

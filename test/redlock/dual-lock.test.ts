@@ -2,6 +2,7 @@ import { Fencepost } from 'fencepost';
 import Redlock, { dualLock, ExecutionError, type OldLocks } from 'fencepost/redlock';
 import { afterAll, expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
 import { openPg } from '../support/transactions.ts';
 
 // The old locks are ours here too, in another database: what matters is which is taken, and when.
@@ -51,6 +52,19 @@ test('the old one is given back when the new one is not had, and the event tells
   expect(refused).toHaveLength(1);
   expect(await free(after)).toBe(true);
   await older.release();
+});
+
+test('an extension that fails half way can be made again', async () => {
+  await using proxy = await startProxy(present.url);
+  await using client = new Fencepost({ connection: proxy.url });
+  const redlock = dualLock({ from: before, to: new Redlock([client], { retryCount: 0 }) });
+  let lock = await redlock.acquire(['a'], 5_000);
+  proxy.tap = ({ about }) => (about('lease_renew') ? 'cut' : 'pass');
+  await expect(lock.extend(5_000)).rejects.toMatchObject({ reason: 'unreachable' });
+  proxy.tap = () => 'pass';
+  lock = await lock.extend(5_000);
+  await lock.release();
+  expect([await free(before), await free(after)]).toEqual([true, true]);
 });
 
 test('using extends both, and a library of version 4 will do', async () => {
