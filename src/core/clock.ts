@@ -22,7 +22,8 @@ export const systemClock: Clock = {
   now: () => ({ monotonic: performance.now(), wall: Date.now() }),
   after(milliseconds, callback) {
     // Node counts whole milliseconds of a clock that it reads now and then: its timers come up to one too early.
-    const timer = setTimeout(callback, Math.min(Math.ceil(milliseconds) + 1, longestTimer)).unref();
+    const delay = Math.max(1, Math.min(Math.ceil(milliseconds) + 1, longestTimer));
+    const timer = setTimeout(callback, delay).unref();
     return () => clearTimeout(timer);
   },
 };

@@ -46,10 +46,10 @@ export const knownBugs: readonly KnownBug[] = [
     edits: [
       src(
         'lease/granting',
-        'return await this.#context.commands.submit(kind, ask);',
+        'answer = await this.#context.commands.submit(kind, call);',
         `const draw = { name: 'draw', text: 'select fencepost.next_token() as answer', values: [] };
         const drawn = await this.#context.commands.run(draw);
-        return await this.#context.commands.submit(kind, { ...ask, metadata: String(drawn?.answer) });`,
+        answer = await this.#context.commands.submit(kind, { ...call, metadata: String(drawn?.answer) });`,
       ),
       tokenAsDrawn('f.metadata::bigint'),
     ],

@@ -114,8 +114,9 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
       done = await written()
     ) {
       await delay(every);
-      const possible = Object.keys(commit) as (keyof typeof faults)[];
-      const fault = random.pick(possible.filter((name) => name !== 'clock set' || clock !== undefined));
+      const others = (Object.keys(commit) as (keyof typeof faults)[]).filter((name) => name !== 'clock set');
+      const sets = clock !== undefined && (faults['clock set'] === 0 || random.below(3) === 0);
+      const fault = sets ? 'clock set' : random.pick(others);
       faults[fault] += 1;
       await commit[fault]();
     }
