@@ -110,7 +110,7 @@ describe('with 10,000 leases and 1,000 waiters', () => {
     expect(first).toMatchObject({ lost: 0, rate: undefined });
     const screen = screenOf(first, 24).split('\n');
     expect(screen.length).toBeLessThanOrEqual(24);
-    expect(screen.join('\n')).toContain('and 195 more');
+    expect(screen.join('\n')).toContain('and 197 more');
     // A process dies without a word.
     const [dead] = await database.query<{ id: string }>(
       `select fencepost.holder_open(interval '300 ms', 'doomed') as id`,

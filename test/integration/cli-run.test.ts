@@ -74,9 +74,10 @@ test.concurrent('signals are passed on; one that comes while it waits ends it', 
   const { child, ended, says } = run(['signals', '--', 'sh', '-c', script]);
   await says('ready');
   const waiting = run(['signals', '--', 'true']);
+  await using fencepost = new Fencepost({ connection: database.url });
   await until('it waits', async () => {
-    const locks = await database.query(`select from pg_locks where locktype = 'advisory' and not granted`);
-    return locks.length > 0;
+    const locks = await fencepost.inspect.locks({ keys: ['signals'] });
+    return locks.some(({ key, granted }) => key === 'signals' && !granted);
   });
   waiting.child.kill('SIGINT');
   expect(await waiting.ended).toEqual({ ...exits, code: 130 });
