@@ -1,7 +1,7 @@
 /** A process that takes part in a barrier, a latch or a group. */
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { Fencepost, LockTimeoutError, StateError } from '../../src/index.ts';
+import { Fencepost, LockLostError, LockTimeoutError, StaleTokenError, StateError } from '../../src/index.ts';
 import { argumentOfChild, tellParent } from '../support/child.ts';
 
 export interface BarrierWorkerArgument {
@@ -60,7 +60,8 @@ async function enter(pool: pg.Pool, round: number): Promise<void> {
       await entry.release();
       return;
     } catch (error) {
-      if (!(error instanceof LockTimeoutError)) throw error;
+      // On a machine that starts 64 processes at once some are late, and lose their place.
+      if (!(error instanceof LockTimeoutError || error instanceof LockLostError)) throw error;
       await note('gone');
     }
     const opened = await pool.query('select from opened_rounds() where round = $1', [round]);
@@ -78,8 +79,8 @@ async function countDown(pool: pg.Pool, round: number): Promise<void> {
       await pool.query('insert into part values ($1, $2, clock_timestamp())', [round, part.index]);
       await part.countDown();
     } catch (error) {
-      if (!(error instanceof StateError)) throw error;
-      break;
+      if (error instanceof StateError) break;
+      if (!(error instanceof LockLostError || error instanceof StaleTokenError)) throw error;
     }
   }
   await fencepost.latches.wait(latch, { count: parties });

@@ -141,6 +141,6 @@ async function measure(pool: pg.Pool, parties: number): Promise<Record<string, n
 
 await script(
   import.meta,
-  { participants: 64, processes: 64, rounds: 20, ttl: 2_000, every: 1_000, seconds: 900 },
+  { participants: 64, processes: 64, rounds: 20, ttl: 10_000, every: 1_000, seconds: 900 },
   raceForBarriers,
 );
