@@ -137,7 +137,7 @@ test('a renewal that was begun before the block does not bring a lost lease back
 test('nothing renews a holder that was lost', { tags: ['F06', 'F24'] }, async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
-  const ttl = 300;
+  const ttl = 1_000;
   const lease = await fencepost.leases.acquire('a', { ttl });
   const [holder] = await database.query<{ id: string }>('select id from fencepost.holders');
   block(ttl);
