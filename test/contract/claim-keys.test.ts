@@ -120,7 +120,9 @@ describe.each(livingStorages)('claims in storage %s with a limit for each key', 
     const turn = await database.pool.connect();
     await turn.query(`begin; select fencepost.claim_turn('job'::regclass)`);
     const coming = define(other, 2).claim({ limit: 4 });
-    const waits = () => database.query(`select from pg_locks where locktype = 'advisory' and not granted`);
+    const waits = () =>
+      database.query(`select from pg_locks where locktype = 'advisory' and not granted
+       and database = (select oid from pg_database where datname = current_database())`);
     await until('it waits for its turn', async () => (await waits()).length > 0);
     // One that knows of no limit takes no turns.
     await define(one, 2, { perKey: undefined }).claim();
@@ -146,7 +148,10 @@ describe.each(livingStorages)('claims in storage %s with a limit for each key', 
     const gate = await database.pool.connect();
     await gate.query('select pg_advisory_lock(77)');
     const waiting = async () =>
-      (await database.query(`select from pg_locks where locktype = 'advisory' and not granted`)).length;
+      (
+        await database.query(`select from pg_locks where locktype = 'advisory' and not granted
+       and database = (select oid from pg_database where datname = current_database())`)
+      ).length;
     const first = define(one, 2).claim({ limit: 4 });
     await until('the first has counted', async () => (await waiting()) === 1);
     const second = define(other, 2).claim({ limit: 4 });

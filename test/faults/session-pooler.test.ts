@@ -93,7 +93,9 @@ describe.runIf(pgbouncerFound)('behind PgBouncer', () => {
       const beats = async (): Promise<number> => {
         const [row] = await database.query<{ age: number }>(
           `select extract(epoch from query_start - backend_start)::float8 as age from pg_stat_activity
-           where pid = (select pid from pg_locks where locktype = 'advisory')`,
+           where pid = (
+             select pid from pg_locks where locktype = 'advisory'
+               and database = (select oid from pg_database where datname = current_database()))`,
         );
         return row?.age ?? 0;
       };

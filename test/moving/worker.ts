@@ -40,12 +40,12 @@ process.on('message', () => {
 let entries = 0;
 while (!stopping) {
   const lock = await locks.acquire(['counter'], 10_000);
-  const { rows } = await pool.query('select value, clock_timestamp() as at from counter');
+  const { rows } = await pool.query("select value, nextval('tick') as at from counter");
   await delay(1);
   // Whoever counted meanwhile is not seen: that is what the lock is for.
   await pool.query(
     `with counted as (update counter set value = $1)
-     insert into history (version, entered, went) values ($2, $3, clock_timestamp())`,
+     insert into history (version, entered, went) values ($2, $3, nextval('tick'))`,
     [rows[0].value + 1, version, rows[0].at],
   );
   await lock.release();
