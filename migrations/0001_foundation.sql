@@ -675,11 +675,7 @@ declare
   v_holder holder;
   v_now timestamptz;
   v_free integer[];
-  v_tenants text[];
-  v_names text[];
-  v_free_slots integer[];
-  v_nonces uuid[];
-  v_metadata text[];
+  v_places tid[];
   v_blockers uuid[];
   v_live uuid[];
   v_token bigint;
@@ -696,23 +692,18 @@ begin
       select coalesce(l <> 1 or t is not null or s or f, false)
       from unnest(p_limits, p_totals, p_shared, p_fair) with ordinality a(l, t, s, f, ord) order by ord);
   end if;
-  if p_metadata is null then
-    p_metadata := array_fill(null::text, array[v_asked]);
-  end if;
 
   for v_round in 1..2 loop
     exit when true = all (v_special);
     -- A lease that is plainly held is not locked: a failed try writes nothing. One that a guard holds KEY SHARE on
     -- is skipped, whatever became of its holder.
     v_now := clock_timestamp();
-    select array_agg(f.ord), array_agg(f.tenant), array_agg(f.name), array_agg(f.slot), array_agg(f.nonce),
-           array_agg(f.metadata),
+    select array_agg(f.ord), array_agg(f.ctid),
            array_agg(f.holder_id) filter (where f.holder_id is not null and f.expires_at is null)
-    into v_free, v_tenants, v_names, v_free_slots, v_nonces, v_metadata, v_blockers
+    into v_free, v_places, v_blockers
     from (
-      select a.ord, a.tenant, a.name, a.slot, a.nonce, a.metadata, l.holder_id, l.expires_at
-      from unnest(p_tenants, p_names, v_slots, p_nonces, p_metadata)
-        with ordinality a(tenant, name, slot, nonce, metadata, ord)
+      select a.ord, l.ctid, l.holder_id, l.expires_at
+      from unnest(p_tenants, p_names, v_slots) with ordinality a(tenant, name, slot, ord)
       join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
       where (l.holder_id is null
          or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now)
@@ -741,11 +732,10 @@ begin
       with taken as (
         update lease l
         set token = greatest(v_token, v_floor, l.token + 1),
-            holder_id = p_holder, nonce = f.nonce, acquired_at = v_now, expires_at = v_now + p_term,
-            wanted = false, shared = false, revoked = false, metadata = f.metadata::jsonb
-        from unnest(v_free, v_tenants, v_names, v_free_slots, v_nonces, v_metadata)
-          f(ord, tenant, name, slot, nonce, metadata)
-        where l.tenant = f.tenant and l.name = f.name and l.slot = f.slot
+            holder_id = p_holder, nonce = p_nonces[f.ord], acquired_at = v_now, expires_at = v_now + p_term,
+            wanted = false, shared = false, revoked = false, metadata = p_metadata[f.ord]::jsonb
+        from unnest(v_free, v_places) f(ord, place)
+        where l.ctid = f.place  -- locked, so it stays there
           and (l.expires_at is not null or l.holder_id is null or l.holder_id <> all (v_live))
         returning f.ord, l.token
       )
