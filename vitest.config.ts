@@ -21,8 +21,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
-    // Most files wait for a server rather than compute: two at once also where vitest would run one (on two cores).
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Most files wait for servers and processes rather than compute.
+    maxWorkers: availableParallelism() + 1,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     retry: 0,
