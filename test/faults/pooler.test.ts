@@ -20,7 +20,7 @@ describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
       await using pooler = await startPgbouncer(database.url);
       await using fencepost = new Fencepost({ connection: pooler.url });
       await using other = new Fencepost({ connection: pooler.url });
-      const living = await fencepost.leases.acquire('living', { ttl: 600 });
+      const living = await fencepost.leases.acquire('living', { ttl: 900 });
       const fixed = await fencepost.leases.acquire('fixed', { ttl: '20s', renew: false });
       const beat = async (): Promise<number> => {
         const [row] = await database.query<{ beats: number }>(
@@ -28,10 +28,10 @@ describe.runIf(pgbouncerFound)('through PgBouncer in transaction mode', () => {
         );
         return row?.beats ?? 0;
       };
-      await until('several heartbeats', async () => (await beat()) > 1.2);
+      await until('several heartbeats', async () => (await beat()) > 1.8);
       living.assertHeld();
       await fixed.renew();
-      expect(await other.leases.tryAcquire('living', { ttl: 600 })).toBeNull();
+      expect(await other.leases.tryAcquire('living', { ttl: 900 })).toBeNull();
 
       const client = new pg.Client({ connectionString: pooler.url });
       await client.connect();

@@ -24,7 +24,7 @@ describe('an application role', () => {
     await using session = await sessionOf(app);
     await using fencepost = new Fencepost({ connection: app.url });
 
-    const lease = await fencepost.leases.acquire('import', { ttl: '300ms' });
+    const lease = await fencepost.leases.acquire('import', { ttl: '900ms' });
     await until('a heartbeat', async () => {
       const { rows } = await session.query(
         'select from fencepost.holders where alive and beat_at > opened_at',
