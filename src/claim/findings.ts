@@ -189,9 +189,9 @@ export const checks: readonly Check[] = [
   transaction,
 ];
 
-/** PostgreSQL 15 and older sort the one row that they have found by its whole key. */
+/** PostgreSQL up to 17 sorts the one row that it has found by its whole key. */
 const sortOfOne =
-  /Sort {2}\(cost=\S+ rows=1 .*\n\s*Sort Key.*\n(\s*-> {2}Result.*\n\s*One-Time Filter.*\n)?\s*-> {2}Index Scan using .* rows=1 .*\n\s*Index Cond: \(\S+ = \$\d+\)/g;
+  /Sort {2}\(cost=\S+ rows=1 .*\n\s*Sort Key.*\n(\s*-> {2}Result.*\n\s*One-Time Filter.*\n)?\s*-> {2}Index Scan using .* rows=1 .*\n\s*Index Cond: \(\S+ = (\$\d+|\(InitPlan \d+\)\.col1)\)/g;
 
 /** What the plan says, in the words of EXPLAIN. */
 export function planFindings(plan: string, { rows }: Surroundings, { table }: ClaimTable): ClaimFinding[] {

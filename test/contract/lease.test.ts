@@ -153,7 +153,6 @@ describe.each([{ renew: true }, { renew: false }])('a lease with renew: $renew',
         (error: unknown) => error,
       );
       // From before it is sent until after its answer.
-      await delay(0);
       for (let turn = 0; turn < round % 20; turn += 1) await new Promise(setImmediate);
       controller.abort(reason);
       const result = await outcome;
