@@ -3,7 +3,7 @@
  * of WAL on the server, and processor time of this process; with `--churn` leases are acquired and released meanwhile, so
  * many a second, and the share of HOT updates and the size of the table are told.
  *
- *   node bench/held.ts [--held 100000] [--ttl 30s] [--seconds 60] [--churn 0]
+ *   npm run bench:held -- [--held 100000] [--ttl 30s] [--seconds 60] [--churn 0]
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
