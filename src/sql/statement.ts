@@ -46,7 +46,7 @@ export function numbersOf(array: string | null | undefined): string[] {
   return array == null || array === '{}' ? [] : array.slice(1, -1).split(',');
 }
 
-/** An interval of so many milliseconds, as Postgres reads it. */
+/** An interval of so many milliseconds, as Postgres reads it: in 14 a field of it has to fit into 32 bits. */
 export function interval(milliseconds: number): string {
-  return `${milliseconds} milliseconds`;
+  return `${milliseconds / 1_000} seconds`;
 }

@@ -124,7 +124,8 @@ describe('a table that is well prepared has no findings, and each thing that is 
     // What a session has done, it reports when it is told to.
     const client = await database.pool.connect();
     await client.query('update public.job set weight = weight + 1');
-    await client.query('select pg_stat_force_next_flush()');
+    const told = (await client.query(`select from pg_proc where proname = 'pg_stat_force_next_flush'`)).rows;
+    if (told.length > 0) await client.query('select pg_stat_force_next_flush()');
     client.release();
     const [off, ...more] = await jobs().doctor();
     expect([off?.code, off?.problem, more]).toEqual([

@@ -196,7 +196,7 @@ export class ProtocolServer {
 const answer = (value: string | null): Reply => ({ rows: [{ answer: value }] });
 
 /** Of an interval as our statements write it. */
-const milliseconds = (interval: string): number => Number(interval.split(' ')[0]);
+const milliseconds = (interval: string): number => Number(interval.split(' ')[0]) * 1_000;
 
 /** Of text[]. */
 const texts: (array: string) => string[] = pg.types.getTypeParser(1009 as never);
