@@ -31,6 +31,8 @@ export function textOfHandOver({ held, secret }: HandOver): string {
   return Buffer.from(JSON.stringify([secret, ...rows])).toString('base64url');
 }
 
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 export function readHandOver(argument: string, text: unknown): HandOver {
   // What came is not shown: it may be a secret.
   const wrong = new ArgumentError(argument, 'a text that handOver() gave', typeof text);
@@ -46,7 +48,8 @@ export function readHandOver(argument: string, text: unknown): HandOver {
       token: BigInt(token as string),
     }));
     const [first, ...rest] = held;
-    if (first !== undefined && typeof secret === 'string') return { held: [first, ...rest], secret };
+    const sound = uuid.test(secret) && held.every(({ slot }) => Number.isSafeInteger(slot));
+    if (first !== undefined && sound) return { held: [first, ...rest], secret };
   } catch {
     throw wrong;
   }

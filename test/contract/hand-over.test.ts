@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import {
   ArgumentError,
@@ -15,6 +16,7 @@ const database = await createDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
 const open = () => new Fencepost({ connection: database.url });
 const ttl = '30s';
+const encoded = (json: string) => Buffer.from(json).toString('base64url');
 
 async function guarded(lease: Lease): Promise<void> {
   const client = await database.pool.connect();
@@ -156,11 +158,15 @@ test('who waits gets it after the one who took it up', async () => {
   expect(got.token).toBeGreaterThan(next.token);
 });
 
-test.each(['', 'no', Buffer.from('[1]').toString('base64url'), 7])(
-  '%j is no text of a hand-over',
-  async (text) => {
-    await using one = open();
-    await expect(one.leases.resume(text as string)).rejects.toThrow(ArgumentError);
-    await expect(one.leases.resume(text as string)).rejects.not.toThrow('"no"');
-  },
-);
+const texts = [
+  '',
+  'no',
+  7,
+  ...['[1]', '["no",["","a",0,"1"]]', `["${randomUUID()}",["","a","x","1"]]`].map(encoded),
+];
+
+test.each(texts)('%j is no text of a hand-over', async (text) => {
+  await using one = open();
+  await expect(one.leases.resume(text as string)).rejects.toThrow(ArgumentError);
+  await expect(one.leases.resume(text as string)).rejects.not.toThrow('"no"');
+});
