@@ -65,14 +65,19 @@ export class MemoryServer {
       return answer(null);
     },
     lease_acquire: (...values) => this.#acquire(...(values as [Value, Value, Value, ...Value[]])),
-    lease_release: (id, ...columns) =>
+    lease_release: (id, ...columns) => {
+      let woken = false;
       this.#each(columns, (row) => {
         if (row.holder !== id) return false;
         row.holder = undefined;
         row.expires = undefined;
         if (row.wanted) this.#wake([row.resource]);
+        woken ||= row.wanted;
         return true;
-      }),
+      });
+      return { rows: [{ unflushed: woken ? 't' : 'f' }] };
+    },
+    flush: () => answer(''),
     lease_renew: (id, term, ...columns) =>
       this.#each(columns, (row) => {
         if (row.holder !== id || row.revoked || (row.expires ?? 0) <= this.#now()) return false;
