@@ -1,4 +1,6 @@
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createDatabase } from '../support/database.ts';
@@ -35,11 +37,12 @@ const oldest = (ranges: Record<string, string>): Record<string, string> =>
 describe.each([
   { which: 'of this repository', versions: devDependencies },
   { which: 'the oldest', versions: { ...devDependencies, ...oldest(peerDependencies) } },
-])('installed next to pg and kysely, $which', ({ which, versions }) => {
-  const folder = join(built.folder, which.replaceAll(' ', '-'));
+])('installed next to pg and kysely, $which', ({ versions }) => {
+  // Not below `built.folder`, where it would find our own packages as well.
+  const folder = mkdtempSync(join(tmpdir(), 'fencepost-user-'));
+  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   beforeAll(async () => {
-    await mkdir(folder);
     await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
     await cp(join(repository, 'test', 'package', 'program.ts'), join(folder, 'program.ts'));
     const peers = ['pg', 'kysely', '@types/pg', '@types/node'].map((name) => `${name}@${versions[name]}`);
