@@ -107,6 +107,18 @@ begin
 end
 $$;
 
+-- Ends when everything committed before it is on the disk, and on the synchronous standby where there is one.
+create or replace function flush() returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform durable();
+  -- Something has to be written: the commit of a transaction that wrote nothing waits for no disk.
+  perform pg_logical_emit_message(true, 'fencepost', '');
+end
+$$;
+
 -- Above 44 bits of counter stands the era: the WAL timeline, so that a promoted standby that lost the newest tokens
 -- still draws greater ones, plus what adopt has added for the systems that this one continues. pg_walfile_name shows
 -- the new timeline at once, pg_control_checkpoint only after a checkpoint.
@@ -826,9 +838,12 @@ $$;
 
 -- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
 -- from 1) it found so. The nonce stays: a guard may still be open.
+--
+-- p_early: who waits is woken before the release is on the disk. They lose nothing by it: the log is written in order,
+-- so no grant to them is there without the release. But it counts only after flush(), where unflushed says so.
 create or replace function lease_release(
-  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
-returns integer[]
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[], p_early boolean default false,
+  out released integer[], out unflushed boolean)
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -841,7 +856,6 @@ set enable_memoize = off
 set jit = off
 as $$
 declare
-  v_released integer[];
   v_tenants text[];
   v_names text[];
   v_now timestamptz := clock_timestamp();
@@ -855,11 +869,16 @@ begin
     returning a.ord::integer, l.tenant, l.name, l.wanted
   )
   select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
-  into v_released, v_tenants, v_names from freed f;
+  into released, v_tenants, v_names from freed f;
   if v_tenants is not null then
+    if p_early then
+      perform set_config('synchronous_commit', 'off', true);
+    end if;
     perform wake(v_tenants, v_names);
   end if;
-  return coalesce(v_released, '{}');
+  -- What is not found may have been released by the same call, whose answer was lost.
+  released := coalesce(released, '{}');
+  unflushed := p_early and (v_tenants is not null or cardinality(released) < cardinality(p_names));
 end
 $$;
 

@@ -287,12 +287,13 @@ describe('revoking', () => {
 
 test('closing ends the streams at once and leaves no session behind', async () => {
   const dashboard = await start();
-  await using page = await listen(dashboard.url);
+  const { url } = dashboard;
+  await using page = await listen(url);
   await page.next('snapshot');
   await dashboard.close();
   await expect(page.next('trouble')).rejects.toThrow('the stream ended');
   await dashboard.close();
-  await expect(listen(dashboard.url)).rejects.toThrow();
+  await expect(listen(url)).rejects.toThrow();
 });
 
 test('starting says what is wrong', async () => {
