@@ -24,7 +24,14 @@ export const verrou: LockPeer = {
       acquire: (key) => acquire(key, 30_000),
       async hold(key, ttl) {
         const lock = await acquire(key, ttl);
-        const timer = setInterval(() => lock.extend(ttl).catch(() => clearInterval(timer)), ttl / 2);
+        const timer = setInterval(async () => {
+          try {
+            await lock.extend(ttl);
+          } catch (error) {
+            clearInterval(timer);
+            throw error;
+          }
+        }, ttl / 2);
         return {
           release: () => {
             clearInterval(timer);

@@ -13,6 +13,8 @@ export function chartOf({ title, unit, across, points, sides, better }: Table): 
   const names = sides.map(({ name }) => name);
   const figures = sides.map((side) => points.map((_, place) => summary(side.figures[place])));
   const all = figures.flat().flatMap((one) => (one === undefined || one.median <= 0 ? [] : [one.median]));
+  // Bars begin a little below the least of them: a logarithmic scale has no zero.
+  const least = all.length === 0 ? 1 : 10 ** Math.floor(Math.log10(Math.min(...all) * 0.9));
   chart.setOption({
     animation: false,
     backgroundColor: '#ffffff',
@@ -23,11 +25,11 @@ export function chartOf({ title, unit, across, points, sides, better }: Table): 
       textStyle: { fontSize: 15 },
     },
     legend: points.length > 1 ? { bottom: 0, data: [...points] } : { show: false },
-    grid: { left: 190, right: 80, top: 56, bottom: points.length > 1 ? 44 : 24 },
+    grid: { left: 220, right: 80, top: 56, bottom: points.length > 1 ? 44 : 24 },
     xAxis: {
       type: 'log',
-      // Bars begin a little below the least of them: a logarithmic scale has no zero.
-      min: all.length === 0 ? 1 : 10 ** Math.floor(Math.log10(Math.min(...all) * 0.9)),
+      min: least,
+      startValue: least,
       axisLabel: { formatter: (value: number) => numberText(value) },
     },
     yAxis: {

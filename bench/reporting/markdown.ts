@@ -4,7 +4,7 @@ import { numberText, summary } from './statistics.ts';
 
 /** The whole report as a page. */
 export function markdownOf(report: Report): string {
-  const { command, at, machine, versions, rounds, seconds, settings, works } = report;
+  const { command, at, machine, versions, settings, works } = report;
   return [
     '# Report',
     '',
@@ -12,17 +12,19 @@ export function markdownOf(report: Report): string {
     '',
     `- Machine: ${machine}; servers and clients share it.`,
     ...versions.map((version) => `- ${version}`),
-    `- Each figure is the median of ${rounds} rounds of ${seconds} s (fewer, where a work takes long), with the least and the most in brackets. In a round the sides take turns: A B C, A B C. A shorter round comes first and does not count. Nothing is subtracted.`,
+    `- Each figure is the median of its rounds, with the least and the most in brackets; how many rounds, and how long, follows from the command. In a round the sides take turns: A B C, A B C. A shorter round comes first and does not count. Nothing is subtracted.`,
     '- Peers are measured through their public API. Rows called limit, and notify, are bare statements: what ours can reach at most.',
     '',
     '## What must hold',
     '',
     checksTable(checksOf(report)),
     '',
-    ...works.flatMap(({ title, about, seconds: took, name, tables }) => [
+    ...works.flatMap(({ title, about, command: measured, at: when, took, tables }) => [
       `## ${title}`,
       '',
-      `${about} (\`--only ${name}\`, ${took} s)`,
+      about,
+      '',
+      `Measured by \`${measured}\`, ${when} UTC, in ${took} s.`,
       '',
       ...tables.flatMap((table) => [
         `### ${table.title}`,

@@ -27,7 +27,10 @@ export interface WorkReport {
   readonly name: string;
   readonly title: string;
   readonly about: string;
-  readonly seconds: number;
+  /** What measured it, when, and how long that took. */
+  readonly command: string;
+  readonly at: string;
+  readonly took: number;
   readonly tables: readonly Table[];
 }
 
@@ -36,8 +39,6 @@ export interface Report {
   readonly at: string;
   readonly machine: string;
   readonly versions: readonly string[];
-  readonly rounds: number;
-  readonly seconds: number;
   /** How each peer is set up. */
   readonly settings: Readonly<Record<string, string>>;
   readonly works: readonly WorkReport[];

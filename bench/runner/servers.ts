@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -23,6 +24,9 @@ export interface Servers extends Places, AsyncDisposable {
   /** A pool for looks at Postgres, and for preparing. */
   readonly pool: pg.Pool;
 }
+
+/** Something that the machine has to have is not there. */
+export class MissingServer extends Error {}
 
 const memory = ['--save', '', '--appendonly', 'no'];
 const always = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'always'];
@@ -66,12 +70,13 @@ async function startRedis(flags: string[]): Promise<AsyncDisposable & { url: str
   // However this process ends.
   const kill = (): void => {
     server.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
   };
   process.once('exit', kill);
   const failed = new Promise<never>((_, reject) => {
     server.once('error', (error) => {
       const message = `redis-server could not be started (${error.message}). Debian: apt-get install redis-server`;
-      reject(new Error(message));
+      reject(new MissingServer(message));
     });
     server.once('exit', (code) => reject(new Error(`redis-server ended with ${code}`)));
   });

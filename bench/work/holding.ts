@@ -1,10 +1,10 @@
 /** What a process does that holds. */
 import { lockPeer } from '../peers/locks.ts';
-import type { Held, LockClient } from '../peers/peer.ts';
+import type { Held } from '../peers/peer.ts';
 import type { Places } from '../runner/servers.ts';
 
-let client: LockClient | undefined;
-let all: Held[] = [];
+/** What is held is kept, as its owner would keep it. */
+const all: Held[] = [];
 let before = process.cpuUsage();
 let lost = 0;
 
@@ -20,7 +20,6 @@ export async function hold(
   key = 'held',
 ): Promise<void> {
   const opened = await lockPeer(name).open(places);
-  client = opened;
   for (let done = 0; done < count; done += 1_000) {
     const part = Array.from({ length: Math.min(1_000, count - done) }, (_, n) =>
       opened.hold(count === 1 ? key : `${key} ${done + n}`, ttl),
@@ -38,13 +37,4 @@ export function startCounting(): void {
 export function counted(): { processor: number; lost: number } {
   const { user, system } = process.cpuUsage(before);
   return { processor: (user + system) / 1e6, lost };
-}
-
-/** Gives all back, as far as that can be done: some may be lost. */
-export async function letGo(): Promise<void> {
-  for (let done = 0; done < all.length; done += 1_000) {
-    await Promise.allSettled(all.slice(done, done + 1_000).map((one) => one.release()));
-  }
-  all = [];
-  await client?.[Symbol.asyncDispose]();
 }

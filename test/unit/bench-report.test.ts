@@ -24,10 +24,18 @@ const report: Report = {
   at: '2020-01-01 00:00',
   machine: 'one core',
   versions: ['Node'],
-  rounds: 3,
-  seconds: 1,
   settings: { 'redlock 5': 'as it comes' },
-  works: [{ name: 'locks', title: 'Locks', about: 'They are locked.', seconds: 9, tables: [locks] }],
+  works: [
+    {
+      name: 'locks',
+      title: 'Locks',
+      about: 'They are locked.',
+      command: 'npm run bench -- --only locks',
+      at: '2020-01-02 00:00',
+      took: 9,
+      tables: [locks],
+    },
+  ],
 };
 
 test('a figure is the median of its rounds, with the least and the most', () => {
@@ -58,6 +66,7 @@ test('a table shows what was measured, and nothing where it was not', () => {
   );
   const page = markdownOf(report);
   expect(page).toContain('Written by `npm run bench`, 2020-01-01 00:00 UTC.');
+  expect(page).toContain('Measured by `npm run bench -- --only locks`, 2020-01-02 00:00 UTC, in 9 s.');
   expect(page).toContain('redlock 5: cannot do more.');
   expect(page).toContain('![Acquire and release](report/locks.svg)');
   expect(page).toContain('- **redlock 5**: as it comes.');
