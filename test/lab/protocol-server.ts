@@ -56,14 +56,19 @@ export class ProtocolServer {
       holder_fence: (id: string) => this.#fence(id),
       holder_close: (id: string) => this.#close(id),
       lease_acquire: (...given: Parameters<ProtocolServer['acquire']>) => this.acquire(...given),
-      lease_release: (id: string, _: string[], names: string[], __: number[], tokens: string[]) =>
+      lease_release: (id: string, _: string[], names: string[], __: number[], tokens: string[]) => {
+        let woken = false;
         this.#each(names, (lease, index) => {
           if (lease.holder !== id || lease.token !== BigInt(tokens[index] as string)) return false;
           lease.holder = undefined;
           lease.expires = undefined;
           if (lease.wanted) this.#tell(names[index] as string);
+          woken ||= lease.wanted;
           return true;
-        }),
+        });
+        return { rows: [{ unflushed: woken ? 't' : 'f' }] };
+      },
+      flush: () => answer(''),
       lease_renew: (id: string, term: string, _: string[], names: string[], __: number[], tokens: string[]) =>
         this.#each(names, (lease, index) => {
           const own = lease.holder === id && lease.token === BigInt(tokens[index] as string);
