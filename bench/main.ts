@@ -36,7 +36,7 @@ if (values['write-docs']) {
   await writeDocs();
 } else {
   const effort = values.quick
-    ? { quick: true, rounds: 2, seconds: 0.15 }
+    ? { quick: true, rounds: 2, seconds: 0.1 }
     : { quick: false, rounds: 5, seconds: 1 };
   const chosen = works.filter(({ name }) => values.only.length === 0 || values.only.includes(name));
   const command = ['npm run bench', ...process.argv.slice(2)].join(' ').replace(/ (?=-)/, ' -- ');

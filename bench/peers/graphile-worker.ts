@@ -17,7 +17,7 @@ function peer(name: string, more: Partial<GraphileConfig.WorkerOptions>, setting
             null, null, null, null, null, null)::graphile_worker.job_spec`;
           for (let left = count; left > 0; left -= 50_000) {
             await pool.query(
-              `select count(graphile_worker.add_jobs(array(select ${spec} from generate_series(1, $1::int))))`,
+              `select count(*) from graphile_worker.add_jobs(array(select ${spec} from generate_series(1, $1::int)))`,
               [Math.min(left, 50_000), tenant],
             );
           }

@@ -27,19 +27,19 @@ export const claimBacklog: Work = {
       for (const backlog of backlogs) {
         log(`${peer.name} ${backlog},`);
         await fillUp(queue, backlog);
-        rows[index]?.figures.push([await throughput(bench, workers, peer, backlog, seconds * 2)]);
+        rows[index]?.figures.push([await throughput(bench, workers, peer, queue, seconds * 2)]);
       }
       await queue.clear();
       const enough = quick ? 10_000 : 60_000;
       await fillUp(queue, enough);
-      const fresh = await throughput(bench, workers, peer, enough, seconds);
+      const fresh = await throughput(bench, workers, peer, queue, seconds);
       const client = await servers.pool.connect();
       await client.query('begin isolation level repeatable read; select 1');
       const until = now() + (quick ? 1 : 6) * 1_000;
       let pinned = Number.NaN;
       while (now() < until) {
         await fillUp(queue, enough);
-        pinned = await throughput(bench, workers, peer, enough, seconds);
+        pinned = await throughput(bench, workers, peer, queue, seconds);
       }
       await client.query('rollback');
       client.release();

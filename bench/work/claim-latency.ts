@@ -21,8 +21,8 @@ export const claimLatency: Work = {
         await queue.clear();
         const running = await working(bench, crew.workers.slice(0, 1), peer);
         // It listens, and its first look is over.
-        await delay(500);
-        const until = now() + Math.max(1, seconds * 2) * 1_000;
+        await delay(300);
+        const until = now() + Math.max(0.5, seconds * 2) * 1_000;
         while (now() < until) {
           await queue.add({ at: now(), tenant: 'a' });
           await delay(20);

@@ -41,9 +41,10 @@ export async function throughput(
   bench: Bench,
   workers: readonly Worker[],
   peer: JobPeer,
-  backlog: number,
+  queue: JobQueue,
   seconds: number,
 ): Promise<number> {
+  const backlog = await queue.left();
   const running = await working(bench, workers, peer);
   const all = (): Promise<Done[]> =>
     Promise.all(workers.map((worker) => worker.call<Done>(claimsWorker, 'progress')));
@@ -59,7 +60,11 @@ export async function throughput(
   }
   // Before it is stopped: what is done while it stops is slower.
   const done = (await all()).filter(({ count }) => count > 0);
-  await running.stop();
+  const stopped = sum(await running.stop());
+  const left = await queue.left();
+  // graphile-worker leaves a few that it has begun when it is told to stop.
+  if (Math.abs(backlog - stopped - left) > 100)
+    throw new Error(`${peer.name} did ${stopped} of ${backlog} jobs, and ${left} are left`);
   const [first, last] = [Math.min(...done.map((one) => one.first)), Math.max(...done.map((one) => one.last))];
   return sum(done) / (Math.max(1, last - first) / 1_000);
 }

@@ -31,7 +31,7 @@ export const claims: Work = {
           const queue = queues[index] as JobQueue;
           await fillUp(queue, round === 0 ? backlog / 10 : backlog);
           const workers = crew.workers.slice(0, processes);
-          const figure = await throughput(bench, workers, peer, backlog, round === 0 ? 0.3 : seconds * 3);
+          const figure = await throughput(bench, workers, peer, queue, round === 0 ? 0.3 : seconds * 3);
           if (round > 0) figures[index]?.push(figure);
           await queue.clear();
         }

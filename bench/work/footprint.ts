@@ -26,7 +26,7 @@ export const footprint: Work = {
         'work',
         name,
         places,
-        quick ? 0.5 : 3,
+        quick ? 0.3 : 3,
         before,
       );
       connections.push([[most]]);
