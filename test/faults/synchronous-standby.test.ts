@@ -193,7 +193,10 @@ test('who waits is woken before a release is on the standby, and neither is beli
   await standbyDown();
   const settled: string[] = [];
   const releasing = lease.release().then(() => settled.push('released'));
-  const granting = waiting.then((next) => settled.push('granted') && next);
+  const granting = waiting.then((next) => {
+    settled.push('granted');
+    return next;
+  });
   for (const statement of ['flush', 'lease_acquire'])
     await until(`${statement} waits for the standby`, async () => {
       const rows = await quietly(
