@@ -7,6 +7,9 @@ export interface Job {
   readonly tenant: string;
 }
 
+/** So many are nothing that statistics would have to be gathered for. */
+export const few = 1_000;
+
 /** Does one job. What it answers is waited for before the job is completed. */
 export type Handler = (job: Job) => Promise<void> | void;
 

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fairClaims } from '../peers/fencepost-claims.ts';
+import { few } from '../peers/job-peer.ts';
 import { jobPeer } from '../peers/jobs.ts';
 import type { Figures, SideRow } from '../reporting/report.ts';
 import { share } from '../reporting/statistics.ts';
 import type { Work } from '../runner/bench.ts';
-import { claimsWorker, fillUp, now, throughput, working } from './claiming.ts';
+import { claimsWorker, drained, fillUp, now, throughput, working } from './claiming.ts';
 import type { Done } from './claims-worker.ts';
 
 const peers = ['fencepost claims', 'graphile-worker, localQueue', 'pg-boss'].map(jobPeer);
@@ -14,7 +15,7 @@ const longest = 5_000;
 export const claimBacklog: Work = {
   name: 'claim-backlog',
   title: 'Backlog, flood, old transaction',
-  about: `Jobs a second of one process while so many wait. Then one tenant puts in 100,000 jobs (--quick: 10,000) of 1 ms each, and another tenant one: how long until that one starts, ${longest / 1_000} s at most; without fairness it waits for all of the flood. Then jobs a second while a transaction of somebody else is open since before all of them, so that vacuum can remove nothing, after some seconds of that.`,
+  about: `Jobs a second of one process while so many wait; 1,000 are put in while it waits for them, and count to the last completion. Then one tenant puts in 100,000 jobs (--quick: 10,000) of 1 ms each, and another tenant one: how long until that one starts, ${longest / 1_000} s at most; without fairness it waits for all of the flood. Then jobs a second while a transaction of somebody else is open since before all of them, so that vacuum can remove nothing, after some seconds of that.`,
   async run(bench) {
     const { quick, servers, crew, seconds, log } = bench;
     const workers = crew.workers.slice(0, 1);
@@ -26,6 +27,10 @@ export const claimBacklog: Work = {
       await queue.clear();
       for (const backlog of backlogs) {
         log(`${peer.name} ${backlog},`);
+        if (backlog <= few) {
+          rows[index]?.figures.push(await drained(bench, workers, peer, queue, backlog));
+          continue;
+        }
         await fillUp(queue, backlog);
         rows[index]?.figures.push([await throughput(bench, workers, peer, queue, seconds * 2)]);
       }

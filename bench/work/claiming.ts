@@ -69,6 +69,26 @@ export async function throughput(
   return sum(done) / (Math.max(1, last - first) / 1_000);
 }
 
+/** From putting so many in, while somebody waits for them, to the last completion: jobs a second. */
+export async function drained(
+  bench: Bench,
+  workers: readonly Worker[],
+  peer: JobPeer,
+  queue: JobQueue,
+  count: number,
+): Promise<number[]> {
+  await using _running = await working(bench, workers, peer);
+  await delay(300);
+  const rates: number[] = [];
+  for (let round = 0; round <= bench.rounds; round += 1) {
+    const began = performance.now();
+    await queue.fill(count, 'a');
+    while ((await queue.left()) > 0) await delay(1);
+    if (round > 0) rates.push(count / ((performance.now() - began) / 1_000));
+  }
+  return rates;
+}
+
 /** Puts in what is missing to so many. */
 export async function fillUp(queue: JobQueue, count: number): Promise<void> {
   const left = await queue.left();

@@ -15,7 +15,7 @@ export const claims: Work = {
     await using stack = new AsyncDisposableStack();
     const queues: JobQueue[] = [];
     for (const peer of jobPeers) queues.push(stack.use(await peer.queue(servers, servers.pool)));
-    const backlog = quick ? 5_000 : 40_000;
+    const backlog = quick ? 10_000 : 50_000;
     const points = [1, 4];
     const sides = jobPeers.map(({ name, limit }) => ({
       name,
