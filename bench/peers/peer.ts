@@ -20,6 +20,8 @@ export interface LockPeer {
   readonly server: 'postgres' | 'redis' | 'redisAlways';
   /** The most locks that it can hold at one time, where that is few, and why. */
   readonly most?: { readonly point: number; readonly why: string };
+  /** The most that it can keep renewed, where that is few, and why. */
+  readonly holds?: { readonly point: number; readonly why: string };
   open(places: Places): Promise<LockClient>;
 }
 

@@ -9,6 +9,7 @@ export const verrou: LockPeer = {
   settings:
     '@verrou/core 0.5.2 with kyselyStore on a pg.Pool of 16 and its defaults (retry each 250 ms, ttl 30 s); it renews nothing by itself, so a held lock is extended each half of its ttl',
   server: 'postgres',
+  holds: { point: 10_000, why: '100,000 want 20,000 extensions a second, more than it can send' },
   async open({ postgres }) {
     const pool = new pg.Pool({ connectionString: postgres, max: 16 });
     pool.on('error', () => {});

@@ -33,7 +33,11 @@ export const held: Work = {
     const counts = quick ? [1, 1_000] : [1, 1_000, 100_000];
     const { postgres, redis, redisAlways } = servers;
     const places = { postgres, redis, redisAlways };
-    const rows = peers.map(({ name }) => ({ name, costs: [] as (Cost | undefined)[], note: '' }));
+    const rows = peers.map(({ name, holds }) => ({
+      name,
+      costs: [] as (Cost | undefined)[],
+      note: holds?.why ?? '',
+    }));
 
     const observe = async (server: keyof typeof places, worker: Worker, module: string) => {
       const use = (): Promise<Usage> =>
@@ -59,6 +63,10 @@ export const held: Work = {
 
     for (const count of counts) {
       for (const [index, peer] of peers.entries()) {
+        if (count > (peer.holds?.point ?? Infinity)) {
+          rows[index]?.costs.push(undefined);
+          continue;
+        }
         log(`${count} ${peer.name},`);
         await using worker = new Worker();
         await worker.call(holding, 'hold', peer.name, places, count, ttl, `held of ${count}`);
