@@ -55,6 +55,7 @@ if (values['write-docs']) {
       ...report,
       works: works.flatMap(({ name }) => report.works.filter((one) => one.name === name)),
     });
+    if (report.works.some(({ failed }) => failed !== undefined)) process.exitCode = 1;
   } catch (error) {
     if (!(error instanceof MissingServer)) throw error;
     console.error(error.message);

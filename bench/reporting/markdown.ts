@@ -19,13 +19,14 @@ export function markdownOf(report: Report): string {
     '',
     checksTable(checksOf(report)),
     '',
-    ...works.flatMap(({ title, about, command: measured, at: when, took, tables }) => [
+    ...works.flatMap(({ title, about, command: measured, at: when, took, tables, failed }) => [
       `## ${title}`,
       '',
       about,
       '',
       `Measured by \`${measured}\`, ${when} UTC, in ${took} s.`,
       '',
+      ...(failed === undefined ? [] : [`**It failed:** ${failed.split('\n')[0]}`, '']),
       ...tables.flatMap((table) => [
         `### ${table.title}`,
         '',

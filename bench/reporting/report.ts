@@ -32,6 +32,8 @@ export interface WorkReport {
   readonly at: string;
   readonly took: number;
   readonly tables: readonly Table[];
+  /** Why there are no tables. */
+  readonly failed?: string;
 }
 
 export interface Report {

@@ -11,6 +11,8 @@ export class Worker implements AsyncDisposable {
   constructor() {
     this.process = fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [], {
       stdio: ['ignore', 1, 2, 'ipc'],
+      // Who runs out of it fails alone, and not the machine.
+      execArgv: ['--max-old-space-size=2000'],
     });
     this.process.on(
       'message',

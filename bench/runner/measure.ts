@@ -5,7 +5,7 @@ import { lockPeers } from '../peers/locks.ts';
 import { notify } from '../peers/notify.ts';
 import { readReport } from '../reporting/files.ts';
 import type { Report, WorkReport } from '../reporting/report.ts';
-import type { Effort, Work } from './bench.ts';
+import type { Bench, Effort, Work } from './bench.ts';
 import { Crew } from './crew.ts';
 import { startServers } from './servers.ts';
 
@@ -19,21 +19,15 @@ export async function measure(
   const at = utc();
   const measured: WorkReport[] = [];
   await using servers = await startServers();
-  await using crew = new Crew();
   for (const work of works) {
     const began = utc();
     const started = performance.now();
     process.stderr.write(`${work.name}:`);
-    const tables = await work.run({
-      ...effort,
-      servers,
-      crew,
-      log: (text) => process.stderr.write(` ${text}`),
-    });
+    const outcome = await outcomeOf(work, { ...effort, servers });
     const took = Math.round((performance.now() - started) / 1_000);
     process.stderr.write(` (${took} s)\n`);
     const { name, title, about } = work;
-    measured.push({ name, title, about, command, at: began, took, tables });
+    measured.push({ name, title, about, command, at: began, took, ...outcome });
   }
   const last = (await readReport())?.works ?? [];
   const kept = keep.flatMap(({ name }) => last.find((one) => one.name === name) ?? []);
@@ -46,6 +40,20 @@ export async function measure(
     settings: Object.fromEntries(all.map(({ name, settings }) => [name, settings])),
     works: [...measured, ...kept],
   };
+}
+
+/** One work that fails leaves the others their turn. */
+async function outcomeOf(
+  work: Work,
+  given: Omit<Bench, 'crew' | 'log'>,
+): Promise<Pick<WorkReport, 'tables' | 'failed'>> {
+  try {
+    await using crew = new Crew();
+    return { tables: await work.run({ ...given, crew, log: (text) => process.stderr.write(` ${text}`) }) };
+  } catch (error) {
+    console.error(error);
+    return { tables: [], failed: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 function utc(): string {

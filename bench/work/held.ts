@@ -8,11 +8,15 @@ import type { Figures, SideRow, Table } from '../reporting/report.ts';
 import type { Work } from '../runner/bench.ts';
 import { Worker } from '../runner/crew.ts';
 import { postgresUsage, redisUsage, type Usage } from '../runner/usage.ts';
+import { within } from '../runner/within.ts';
 
 const holding = new URL('holding.ts', import.meta.url).href;
 const claiming = new URL('claims-worker.ts', import.meta.url).href;
 const peers = [leases, verrou, redlock, redisSemaphore, redisSemaphoreAlways];
 const claimed = '10,000 claims';
+
+/** Milliseconds in which so many are held, or they are not. */
+const longest = 60_000;
 
 interface Cost {
   readonly statements: number;
@@ -68,12 +72,21 @@ export const held: Work = {
           continue;
         }
         log(`${count} ${peer.name},`);
-        await using worker = new Worker();
-        await worker.call(holding, 'hold', peer.name, places, count, ttl, `held of ${count}`);
-        const { cost, lost } = await observe(peer.server, worker, holding);
         const row = rows[index];
-        row?.costs.push(cost);
-        if (row && lost > 0) row.note = `${lost} errors while ${count.toLocaleString('en-US')} were held`;
+        await using worker = new Worker();
+        try {
+          await within(
+            longest,
+            worker.call(holding, 'hold', peer.name, places, count, ttl, `held of ${count}`),
+          );
+          const { cost, lost } = await within(longest, observe(peer.server, worker, holding));
+          row?.costs.push(cost);
+          if (row && lost > 0) row.note = `${lost} errors while ${count.toLocaleString('en-US')} were held`;
+        } catch (error) {
+          row?.costs.push(undefined);
+          if (row)
+            row.note = `${count.toLocaleString('en-US')} failed: ${(error as Error).message.split('\n')[0]}`;
+        }
         // Giving all back would take longer than all the rest. What it holds ends with it, or with the ttl.
         await worker.kill();
       }
