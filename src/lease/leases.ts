@@ -147,6 +147,11 @@ export class Leases {
     this.#granting.revoked(tokens);
   }
 
+  /** The server has failed over. @internal */
+  moved(holder: Holder): Promise<void> {
+    return this.#granting.moved(holder);
+  }
+
   /**
    * Removes leases that nobody has held for a long time, and answers how many. Not needed as long as there are few
    * different keys; a key for each order or user grows the table for ever. Later leases of a removed key get greater
