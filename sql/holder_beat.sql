@@ -15,7 +15,7 @@ begin
   if alive then
     update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
   end if;
-  moved := v_holder.timeline <> timeline();
+  moved := alive and v_holder.timeline <> timeline();
   revoked := exists (select from revocation r where r.holder_id = p_holder);
 end
 $$;

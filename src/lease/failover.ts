@@ -1,9 +1,16 @@
 import { pause } from '../core/abort.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Holder } from '../holder/holder.ts';
+import type { Commands } from '../session/commands.ts';
 import { type Held, leasesOf, readLeasesOf } from '../sql/lease.ts';
-import type { LeaseContext } from './granting.ts';
 import type { Kinds } from './kinds.ts';
 import type { Lease } from './lease.ts';
+
+interface Surroundings {
+  readonly schema: string;
+  readonly clock: Clock;
+  readonly commands: Commands;
+}
 
 /** How many leases are looked for at a time. */
 const portion = 1_024;
@@ -13,7 +20,7 @@ const portion = 1_024;
  * may be gone, and the lease is released again, as its holder lives on and nobody else would get it.
  */
 export async function reconcile(
-  { clock, commands, schema }: LeaseContext,
+  { clock, commands, schema }: Surroundings,
   kinds: Kinds,
   holder: Holder,
   leases: () => readonly Lease[],

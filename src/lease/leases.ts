@@ -5,6 +5,7 @@ import type { Duration } from '../core/duration.ts';
 import { ArgumentError, LockTimeoutError, StaleTokenError } from '../core/errors.ts';
 import { type Check, duration, optional, validate, withDefault } from '../core/options.ts';
 import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
+import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
 import { readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
 import { Granting, type LeaseContext, type Refusal } from './granting.ts';

@@ -132,13 +132,17 @@ export function knownLeases(schema: string, holder: string, held: readonly Held[
 
 /** Some of what a holder has on the server that lives on its heartbeat: those after `last`, in their order. */
 export function leasesOf(schema: string, holder: string, last?: Held): Statement {
-  const after = last === undefined ? [] : [last.resource.tenant, last.resource.name, last.slot];
-  return callOf(schema, 'lease_of', [holder, ...after]);
+  const { tenant, name } = last?.resource ?? { tenant: '', name: '' };
+  return callOf(schema, 'lease_of', [holder, tenant, name, last?.slot ?? -1]);
 }
 
 export function readLeasesOf(row: Row | undefined): Held[] {
   const rows: [string, string, number, string][] = JSON.parse(row?.answer ?? '[]');
-  return rows.map(([tenant, name, slot, token]) => ({ resource: { tenant, name }, slot, token: BigInt(token) }));
+  return rows.map(([tenant, name, slot, token]) => ({
+    resource: { tenant, name },
+    slot,
+    token: BigInt(token),
+  }));
 }
 
 /** Which of the calls the server found their lease for, out of the places that it answered. */

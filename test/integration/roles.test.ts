@@ -215,7 +215,7 @@ describe("the caller's temporary tables", () => {
       adopted: 't',
     });
     await expect(run(guardLease('fencepost', [forged]))).rejects.toMatchObject({ code: 'FP001' });
-    expect(await run(beatHolder('fencepost', ghost))).toEqual({ alive: 'f', revoked: 'f' });
+    expect(await run(beatHolder('fencepost', ghost))).toEqual({ alive: 'f', revoked: 'f', moved: 'f' });
     const acquire = (id: string) =>
       run(acquireLeases('fencepost', { id, epoch: 0 }, undefined, [plainAsk(forged.resource, randomUUID())]));
     await expect(acquire(ghost)).rejects.toMatchObject({ code: 'FP002' });
