@@ -30,7 +30,7 @@ export const held: Work = {
   name: 'held',
   title: 'Held leases',
   about:
-    'One process holds so many keys with a ttl of 10 seconds (--quick: 2), renewed as each library renews, and does nothing else. Counted for one ttl: statements (transactions of Postgres, commands of Redis), processor time of the client and of the server, bytes of WAL or of the append-only file. Redis without persistence writes none. Of 10,000 claims in flight each of ours is on the heartbeat of its process; the job queues renew nothing.',
+    'One process holds so many keys with a ttl of 10 seconds (--quick: 2), renewed as each library renews, and does nothing else. Counted for one ttl: statements (transactions of Postgres, commands of Redis), processor time of the client and of the server, bytes of WAL or of the append-only file. Redis without persistence writes none. What looks at these counters counts as well. Of 10,000 claims in flight each of ours is on the heartbeat of its process; the job queues renew nothing.',
   async run({ servers, quick, log }) {
     const ttl = quick ? 2_000 : 10_000;
     const seconds = ttl / 1_000;
