@@ -5,10 +5,13 @@ export interface Side {
   readonly name: string;
   /** Acquires and releases once; each caller has a number and so a key of its own. */
   pair(caller: number): Promise<void>;
+  /** What lasts as long as it is measured. */
+  around?(): Disposable;
 }
 
 /** Runs a side in so many loops at once for so long; pairs a second. */
-export async function measure({ pair }: Side, callers: number, seconds: number): Promise<number> {
+export async function measure({ pair, around }: Side, callers: number, seconds: number): Promise<number> {
+  using _ = around?.();
   const started = performance.now();
   const end = started + seconds * 1_000;
   let pairs = 0;

@@ -1,5 +1,6 @@
 import { nextTick } from 'node:process';
 import type { Clock } from '../core/clock.ts';
+import { spans } from '../core/events.ts';
 import { isCollision } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 import { Link, type Session } from './link.ts';
@@ -163,7 +164,7 @@ class Queue<Call, Answer> implements Sendable {
     const kind = this.#kind;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return kind.read(await session.query(kind.statement(calls)), calls);
+        return kind.read(await run(session, kind.statement(calls), calls.length), calls);
       } catch (error) {
         if (isCollision(error) && attempt < 10) continue;
         const answers = await kind.failed?.(error, calls);
@@ -172,4 +173,9 @@ class Queue<Call, Answer> implements Sendable {
       }
     }
   }
+}
+
+function run(session: Session, statement: Statement, calls: number): Promise<Row[]> {
+  if (!spans.batch.hasSubscribers) return session.query(statement);
+  return spans.batch.tracePromise(() => session.query(statement), { statement: statement.name, calls });
 }
