@@ -8,7 +8,7 @@ export type Rule = (source: Readonly<Record<string, string>>) => string[];
 const layers = [
   ['cli'],
   ['entry'],
-  ['redlock'],
+  ['redlock', 'opentelemetry'],
   ['fencepost.ts'],
   ['recipe'],
   ['advisory', 'lease', 'claim'],
