@@ -61,12 +61,15 @@ export class Metering implements Disposable {
       renew: {
         start: (event) => {
           this.#started.set(event, systemClock.now());
-          renewLag.record(event.lag / 1_000, { 'fencepost.of': event.of });
+          const of = { 'fencepost.of': event.of };
+          renewLag.record(event.lag / 1_000, of);
+          // There before the first failure: a series that begins with it shows no increase.
+          renewFailures.add(0, of);
         },
         asyncEnd: (event) => {
           const of = { 'fencepost.of': event.of };
           const started = this.#started.get(event);
-          if ('error' in event) renewFailures.add(1, { ...of, 'error.type': errorType(event.error) });
+          if ('error' in event) renewFailures.add(1, of);
           else if (started !== undefined)
             renewDuration.record(elapsed(started, systemClock.now()) / 1_000, of);
         },
