@@ -17,6 +17,7 @@ export default defineConfig({
       { find: /^fencepost\/events$/, replacement: source('events.ts') },
       { find: /^fencepost\/opentelemetry$/, replacement: source('opentelemetry.ts') },
       { find: /^fencepost\/redlock$/, replacement: source('redlock.ts') },
+      { find: /^fencepost\/testing$/, replacement: source('testing.ts') },
     ],
   },
   test: {

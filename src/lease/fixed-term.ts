@@ -58,6 +58,10 @@ export class FixedTerm implements LeaseTenure, Place {
     this.#cancelDeadline();
   }
 
+  die(): Promise<void> {
+    return this.holder.die();
+  }
+
   async renew(held: readonly Held[], ttl = this.#ttl): Promise<void> {
     if (!spans.renew.hasSubscribers) return this.#renew(held, ttl);
     const [first] = held;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { pause } from '../core/abort.ts';
 import type { Acquisition } from '../core/acquisition.ts';
 import { Chain } from '../core/chain.ts';
@@ -11,6 +12,8 @@ import type { Commands, Kind } from '../session/commands.ts';
 import type { Notifications } from '../session/notifications.ts';
 import { type HandOver, handOver, type Resumption } from '../sql/hand-over.ts';
 import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
+import { channelOf, notify } from '../sql/notification.ts';
+import { reconcile } from './failover.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
@@ -143,6 +146,14 @@ export class Granting implements LeaseKeeper {
     }
   }
 
+  /** Handed over to nobody, for no time: a guard passes until somebody has taken it, as after any expiry. */
+  async expire(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Promise<void> {
+    const { commands, schema } = this.#context;
+    await commands.run(handOver(schema, tenure.holder.id, 0, { held, secret: randomUUID() }));
+    const topics = held.map(({ resource }) => topicOf(resource));
+    await commands.run(notify(channelOf(schema), topics.join()));
+  }
+
   /** A call has stopped to wait: it must not stand in the way of those behind it. */
   async withdraw(ask: Ask, ttl: number): Promise<void> {
     const holder = await this.#context.holders.use(ttl);
@@ -160,6 +171,11 @@ export class Granting implements LeaseKeeper {
   revoked(tokens: ReadonlySet<bigint>): void {
     for (const token of tokens) this.#revoked.add(token);
     for (const lease of this.#leases.list()) this.#checkRevoked(lease);
+  }
+
+  /** The server has failed over. */
+  moved(holder: Holder): Promise<void> {
+    return reconcile(this.#context, this.#kindsOf(holder), holder, () => this.#leases.list());
   }
 
   #checkRevoked(lease: Lease): void {

@@ -6,7 +6,7 @@ import { type HoldingSubject, spans } from '../core/events.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
 import { duration, optional, validate } from '../core/options.ts';
 import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '../core/sqlstate.ts';
-import type { LeaseTenure } from '../holder/holder.ts';
+import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import type { HandOver } from '../sql/hand-over.ts';
 import { guardLease, type Held } from '../sql/lease.ts';
@@ -30,6 +30,8 @@ export interface LeaseKeeper {
   giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void>;
   /** False when the server does not know it as held any more. */
   handOver(tenure: LeaseTenure, handed: HandOver, term: number): Promise<boolean>;
+  /** Its term is over there, though its holder lives; whoever waits is told. */
+  expire(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Promise<void>;
   ended(lease: Lease): void;
 }
 
@@ -146,6 +148,24 @@ export class Lease extends Handle {
     this.lose('expired');
     if (this.state === 'released') throw new StateError(`${this.key} was released`);
     throw new LockLostError(this.key, this.lossReason ?? 'expired');
+  }
+
+  /** Whether it lives, or ends, with this holder. @internal */
+  isOf(holder: Holder): boolean {
+    return this.#tenure.holder === holder;
+  }
+
+  /** Its term ends now, as if nobody had renewed it. @internal */
+  async expire(): Promise<void> {
+    this.assertHeld();
+    await this.#keeper.expire(this.#tenure, this.held);
+    this.lose('expired');
+  }
+
+  /** @internal */
+  override async die(): Promise<void> {
+    await this.expire();
+    await super.die();
   }
 
   /** @internal */
