@@ -137,7 +137,8 @@ test('a lease is acquired, granted, renewed, guarded and released', async () => 
   expect(told.of('acquire')).toEqual([{ ...subject, wait: Infinity, waited: 0, outcome: 'granted' }]);
   expect(told.of('grant')).toEqual([{ ...held, waited: 0 }]);
   const beats = told.of('renew').filter(({ of }) => of === 'holder');
-  expect(beats).toMatchObject([{ holder, ttl: 30_000, alive: true }]);
+  // On a slow machine it was renewed before it was handed out, too.
+  expect(beats.at(-1)).toMatchObject({ holder, ttl: 30_000, alive: true });
   expect(told.of('guard')).toEqual([held, { ...held, error: expect.any(StaleTokenError) }]);
   expect(told.of('guard', 'error')).toHaveLength(1);
   expect(told.of('release')).toEqual([{ ...held, how: 'released' }]);
@@ -198,7 +199,7 @@ test('an election says that it is one', async () => {
 test('claims are made, granted and settled, and lost', async () => {
   await using fencepost = open();
   await createJobs(database);
-  const jobs = jobsOf(fencepost, database.pool, { ttl: 1_000, maxAttempts: 1 });
+  const jobs = jobsOf(fencepost, database.pool, { ttl: 3_000, maxAttempts: 1 });
   await jobs.ensure();
   await insertJobs(database, 4);
   using told = record();

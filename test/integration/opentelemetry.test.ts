@@ -89,7 +89,7 @@ test('connections are a level, and heartbeats have a lag and a duration', async 
   expect(await telemetry.sum('fencepost.connections', locks)).toBe(1);
   expect(await telemetry.sum('fencepost.connections')).toBeGreaterThan(2);
   for (const name of ['fencepost.renew.lag', 'fencepost.renew.duration'])
-    expect(await telemetry.sum(name, { 'fencepost.of': 'holder' }), name).toBe(1);
+    expect(await telemetry.sum(name, { 'fencepost.of': 'holder' }), name).toBeGreaterThan(0);
   await fencepost.close();
   expect(await telemetry.sum('fencepost.connections')).toBe(0);
 });
