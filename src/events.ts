@@ -3,6 +3,7 @@ export type {
   BatchEvent,
   ClaimEvent,
   EventKind,
+  Failing,
   GrantEvent,
   GuardEvent,
   HoldingSubject,
@@ -14,4 +15,4 @@ export type {
   Subject,
   WaitEvent,
 } from './core/events.ts';
-export { type Listeners, listen } from './core/listening.ts';
+export { type Listeners, listen, type SpanListener } from './core/listening.ts';

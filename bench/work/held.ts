@@ -46,6 +46,11 @@ export const held: Work = {
     const observe = async (server: keyof typeof places, worker: Worker, module: string) => {
       const use = (): Promise<Usage> =>
         server === 'postgres' ? postgresUsage(servers.pool) : redisUsage(places[server]);
+      // What filling it has left to do is not what holding costs.
+      if (server === 'postgres') {
+        await servers.pool.query('vacuum (analyze)');
+        await servers.pool.query('checkpoint');
+      }
       // What a session of Postgres has done is told when it has been idle for a second.
       if (server === 'postgres') await delay(1_100);
       await worker.call(module, 'startCounting');

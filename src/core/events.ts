@@ -29,8 +29,8 @@ export interface HoldingSubject extends Subject {
   readonly holder: string | undefined;
 }
 
-/** What ends with an error has it. */
-interface Failing {
+/** What may end with an error. */
+export interface Failing {
   /** What it rejected with; absent as long as it has not, or did not. */
   error?: unknown;
 }

@@ -1,18 +1,43 @@
-import type { Channel, TracingChannel, TracingChannelSubscribers } from 'node:diagnostics_channel';
-import { points, spans } from './events.ts';
-
-type SpanOf<Of> = Of extends TracingChannel<infer Event, infer _> ? Event : never;
-type PointOf<Of> = Of extends Channel<infer Event> ? Event : never;
+import type { TracingChannel, TracingChannelSubscribers } from 'node:diagnostics_channel';
+import {
+  type AcquireEvent,
+  type BatchEvent,
+  type ClaimEvent,
+  type GrantEvent,
+  type GuardEvent,
+  type LossEvent,
+  points,
+  type ReleaseEvent,
+  type RenewEvent,
+  type SessionEvent,
+  type SettleEvent,
+  spans,
+  type WaitEvent,
+} from './events.ts';
 
 /**
- * What is called for events. For what takes time: at its `start`, at its `asyncEnd`, and before that for an `error`,
- * each with the same object, which has grown meanwhile.
+ * What is called for something that takes time: at its `start`, at its `asyncEnd`, and before that for an `error`, each
+ * with the same object, which has grown meanwhile.
  */
-export type Listeners = {
-  readonly [Name in keyof typeof spans]?: Partial<TracingChannelSubscribers<SpanOf<(typeof spans)[Name]>>>;
-} & {
-  readonly [Name in keyof typeof points]?: (event: PointOf<(typeof points)[Name]>) => void;
-};
+export type SpanListener<Event extends object> = Partial<TracingChannelSubscribers<Event>>;
+
+/** What is called for events, by the names of their channels without `fencepost:`. */
+export interface Listeners {
+  readonly acquire?: SpanListener<AcquireEvent>;
+  readonly wait?: SpanListener<WaitEvent>;
+  readonly renew?: SpanListener<RenewEvent>;
+  readonly release?: SpanListener<ReleaseEvent>;
+  readonly guard?: SpanListener<GuardEvent>;
+  readonly claim?: SpanListener<ClaimEvent>;
+  readonly settle?: SpanListener<SettleEvent>;
+  readonly batch?: SpanListener<BatchEvent>;
+  /** At the moment of a grant. */
+  readonly grant?: (event: GrantEvent) => void;
+  /** At the moment of a loss. */
+  readonly loss?: (event: LossEvent) => void;
+  /** When a connection begins or ends. */
+  readonly session?: (event: SessionEvent) => void;
+}
 
 /**
  * Calls back for events of every Fencepost of this process, until the answer is disposed of.

@@ -23,9 +23,10 @@ export async function plantCrowd(
   schema = 'fencepost',
 ): Promise<void> {
   await ground.query(
-    `insert into ${schema}.holder (id, ttl, expires_at, beat_at, opened_at, application)
+    `insert into ${schema}.holder (id, ttl, expires_at, beat_at, opened_at, application, timeline)
      select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, interval '2 hours',
-       now() + (60 + n % 50) * interval '1 minute', now(), now() - n * interval '1 minute', 'app-' || n || ':' || 100 + n
+       now() + (60 + n % 50) * interval '1 minute', now(), now() - n * interval '1 minute', 'app-' || n || ':' || 100 + n,
+       ${schema}.timeline()
      from generate_series(1, $1::integer + 3) n`,
     [holders],
   );
