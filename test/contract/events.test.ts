@@ -60,7 +60,7 @@ test('waits are told, behind others of the process and of other processes, and h
   const behind = one.advisory.acquire('shop:7');
   const beyond = other.advisory.acquire('shop:7');
   await queued(database);
-  await expect(other.advisory.acquire('shop:7', { wait: 20 })).rejects.toThrow(LockTimeoutError);
+  await expect(other.advisory.acquire('shop:7', { wait: 200 })).rejects.toThrow(LockTimeoutError);
   expect(await other.advisory.tryAcquire('shop:7')).toBeNull();
   await held.release();
   // Which of the two comes first is up to the server.

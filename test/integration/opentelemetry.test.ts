@@ -64,7 +64,7 @@ test('contention, waits, timeouts, grants and holds are counted by family, and w
   await fencepost.leases.acquire({ tenant: 't1', name: ['invoice', 2] });
   expect(await sum('fencepost.lock.held', invoice)).toBe(2);
   await expect(
-    fencepost.leases.acquire({ tenant: 't1', name: ['invoice', 1] }, { wait: 20 }),
+    fencepost.leases.acquire({ tenant: 't1', name: ['invoice', 1] }, { wait: 1_000 }),
   ).rejects.toThrow(LockTimeoutError);
   expect(await fencepost.leases.tryAcquire({ tenant: 't1', name: ['invoice', 1] })).toBeNull();
   await lease.release();
