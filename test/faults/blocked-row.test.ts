@@ -7,6 +7,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { plant } from '../support/plant.ts';
 import { blockedIn } from '../support/sessions.ts';
 import { openPg } from '../support/transactions.ts';
+import { until } from '../support/until.ts';
 
 const ttl = 2_000;
 const database = await createDatabase();
@@ -150,6 +151,56 @@ test.concurrent.each([
   await using planted = await createDatabase();
   await plant(planted.query, name, [from, to]);
   expect(await waits[name]?.(planted)).toBeLessThan(0.6);
+});
+
+/** Whether somebody is granted a lease whose holder's heartbeat came in time and has not been committed yet. */
+async function takenFrom(at: TestDatabase): Promise<boolean> {
+  const take = (holder: string) =>
+    at.query<{ tokens: string[] | null }>(
+      `select tokens from fencepost.lease_acquire('${holder}', 0, null, '{""}', '{a}', '{${randomUUID()}}')`,
+    );
+  const other = await open(at);
+  await at.query(`update fencepost.holder set expires_at = expires_at + interval '1 minute'`);
+  for (;;) {
+    const holder = await open(at);
+    if ((await take(holder))[0]?.tokens?.length !== 1) throw new Error('it is not free');
+    const client = await at.pool.connect();
+    await client.query('begin');
+    const { rows } = await client.query('select alive from fencepost.holder_beat($1)', [holder]);
+    if (!rows[0].alive) {
+      // This machine took longer than the ttl to get here.
+      await client.query('rollback');
+      client.release();
+      await at.query(`update fencepost.lease set holder_id = null`);
+      continue;
+    }
+    await until('what others see of its expiry is over', async () => {
+      const seen = 'select from fencepost.holder where id = $1 and expires_at < clock_timestamp()';
+      return (await at.query(seen, [holder])).length > 0;
+    });
+    const [answer] = await take(other);
+    await client.query('commit');
+    client.release();
+    const living = await at.query('select from fencepost.holder where id = $1', [holder]);
+    expect(living).toHaveLength(1);
+    return answer?.tokens?.length === 1;
+  }
+}
+
+test.concurrent('nobody takes the lease of a holder whose heartbeat is not committed yet', async () => {
+  await using own = await createDatabase();
+  expect(await takenFrom(own)).toBe(false);
+});
+
+test.concurrent('a takeover that reads the expiry without the lock of the holder would be found', async () => {
+  await using own = await createDatabase();
+  await plant(
+    own.query,
+    'lease_acquire',
+    ['and expires_at <= v_now order by id', 'and false'],
+    ['where id = any (v_blockers));', 'where id = any (v_blockers) and expires_at > v_now);'],
+  );
+  expect(await takenFrom(own)).toBe(true);
 });
 
 test.concurrent('a heartbeat that waited for its row past the expiry finds the holder dead', async () => {

@@ -95,6 +95,18 @@ test('an extension counts from the attempt that succeeded', async () => {
   await extended.release();
 });
 
+test('closing a client releases no lock, as with Redis, and quit neither', async () => {
+  const kept = new Redlock([new Fencepost({ connection: database.url })], once);
+  const lock = await kept.acquire(['a', 'b'], 1_500);
+  await kept.quit();
+  expect(await failed(other.acquire(['b'], 1_000))).toMatchObject({ reason: 'locked' });
+  expect(lock.expiration).toBeGreaterThan(0);
+  const next = await other.acquire(['a', 'b'], 1_000, { retryCount: -1, retryDelay: 50 });
+  expect(lock.expiration).toBeLessThan(Date.now());
+  expect(next.token > lock.token).toBe(true);
+  await next.release();
+});
+
 test('of those who want some of the same resources, one gets all', async () => {
   const wishes = [
     ['a', 'b'],
