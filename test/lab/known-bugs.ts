@@ -22,7 +22,7 @@ const races = (file: string, name: string) => ({ file: `test/races/${file}.test.
 const tokens = races('token-order', 'who was held up at the row has a greater token');
 const heartbeats = races('late-heartbeats', 'a holder whose heartbeat comes late stays dead');
 const grants = (way: string) =>
-  races('session-locks', `a wait for two keys that ends by a ${way} at the second`);
+  races('session-locks', `a wait for several keys that ends by ${way} at one of them`);
 
 /** Without the row's own number, which puts the tokens of one lease in order whatever is drawn. */
 const tokenAsDrawn = (drawn: string): Edit =>
@@ -132,7 +132,7 @@ export const knownBugs: readonly KnownBug[] = [
         'if (!this.lost && !hasState(error, lockNotAvailable)) await this.#ask(unlockAll)',
       ),
     ],
-    test: grants('timeout'),
+    test: grants('a timeout'),
   },
   {
     name: 'no settling after 57014',
@@ -143,7 +143,7 @@ export const knownBugs: readonly KnownBug[] = [
         'if (!this.lost && hasState(error, lockNotAvailable)) await this.#ask(unlockAll)',
       ),
     ],
-    test: grants('abort'),
+    test: grants('an abort'),
   },
   {
     name: 'session SET instead of a local one',
