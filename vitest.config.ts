@@ -15,6 +15,7 @@ export default defineConfig({
       { find: /^fencepost\/kysely$/, replacement: source('kysely.ts') },
       { find: /^fencepost\/adapters$/, replacement: source('adapters.ts') },
       { find: /^fencepost\/redlock$/, replacement: source('redlock.ts') },
+      { find: /^fencepost\/testing$/, replacement: source('testing.ts') },
     ],
   },
   test: {

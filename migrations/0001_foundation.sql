@@ -80,6 +80,7 @@ create table ticket (
   holder_id uuid not null,
   nonce uuid not null unique,
   shared boolean not null,
+  since timestamptz not null,
   primary key (tenant, name, id)
 );
 
@@ -103,6 +104,18 @@ begin
   if current_setting('synchronous_commit') in ('off', 'local', 'remote_write') then
     perform set_config('synchronous_commit', 'on', true);
   end if;
+end
+$$;
+
+-- Ends when everything committed before it is on the disk, and on the synchronous standby where there is one.
+create or replace function flush() returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform durable();
+  -- Something has to be written: the commit of a transaction that wrote nothing waits for no disk.
+  perform pg_logical_emit_message(true, 'fencepost', '');
 end
 $$;
 
@@ -612,8 +625,8 @@ begin
     if v_ticket is null and (p_fair or p_shared or exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.shared and l.holder_id is not null))
     then
-      insert into ticket (tenant, name, holder_id, nonce, shared)
-      values (p_tenant, p_name, p_holder, p_nonce, p_shared);
+      insert into ticket (tenant, name, holder_id, nonce, shared, since)
+      values (p_tenant, p_name, p_holder, p_nonce, p_shared, v_now);
     end if;
     -- Marked under the lock of a lease that is still held: its release comes later, and sees the mark.
     select count(*) into v_unmarked from lease l
@@ -825,9 +838,12 @@ $$;
 
 -- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
 -- from 1) it found so. The nonce stays: a guard may still be open.
+--
+-- p_early: who waits is woken before the release is on the disk. They lose nothing by it: the log is written in order,
+-- so no grant to them is there without the release. But it counts only after flush(), where unflushed says so.
 create or replace function lease_release(
-  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
-returns integer[]
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[], p_early boolean default false,
+  out released integer[], out unflushed boolean)
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -840,7 +856,6 @@ set enable_memoize = off
 set jit = off
 as $$
 declare
-  v_released integer[];
   v_tenants text[];
   v_names text[];
   v_now timestamptz := clock_timestamp();
@@ -854,11 +869,16 @@ begin
     returning a.ord::integer, l.tenant, l.name, l.wanted
   )
   select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
-  into v_released, v_tenants, v_names from freed f;
+  into released, v_tenants, v_names from freed f;
   if v_tenants is not null then
+    if p_early then
+      perform set_config('synchronous_commit', 'off', true);
+    end if;
     perform wake(v_tenants, v_names);
   end if;
-  return coalesce(v_released, '{}');
+  -- What is not found may have been released by the same call, whose answer was lost.
+  released := coalesce(released, '{}');
+  unflushed := p_early and (v_tenants is not null or cardinality(released) < cardinality(p_names));
 end
 $$;
 
@@ -1187,7 +1207,7 @@ begin
       select 'USAGE', format('schema %I', nspname), nspacl from pg_namespace where oid = v_schema
       union all
       select 'EXECUTE', format('function %s', oid::regprocedure), proacl from pg_proc
-      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in', 'claim_live'))
+      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in', 'family', 'claim_live', 'claim_state', 'claim_counts'))
       union all
       select 'SELECT', format('%s', oid::regclass), relacl from pg_class
       where relnamespace = v_schema and relkind = 'v'
@@ -1311,30 +1331,48 @@ as $$
   where l.tenant = p_tenant and l.name = p_name and l.holder_id = '00000000-0000-0000-0000-000000000000'
 $$;
 
--- What operators see of leases. held: somebody has it as of now.
+-- What a key is about, without what tells it from others of its kind: the first part of a list, else the text before its
+-- first digit or one of : / . #, without what joins the two. 'import:17', 'import 18' and '["import","19"]' are of one
+-- family. Inlined into the statement that calls it: 0.4 microseconds, where translate and split_part took 0.6.
+create or replace function family(name text) returns text
+language sql immutable parallel safe
+return case when name like '["%' then split_part(name, '"', 2)
+            else rtrim(substring(name from '^[^0-9:/.#]*'), ' -_') end;
+
+-- What operators see of leases. held: somebody has it as of now. wanted: somebody waits for it, or did a moment ago.
+-- seconds_left: until it ends, unless it is renewed.
 create or replace view leases as
 select l.tenant, l.name, l.slot, l.token, l.holder_id,
        l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held,
-       coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application, l.shared, l.revoked, l.metadata
+       coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application, l.shared, l.revoked, l.metadata,
+       l.wanted, family(l.name) as family,
+       extract(epoch from coalesce(l.expires_at, h.expires_at) - clock_timestamp())::float8 as seconds_left
 from lease l
 left join holder h on h.id = l.holder_id;
 
 -- The processes that hold something, or did until a moment ago.
 create or replace view holders as
-select h.id, h.application, h.ttl, h.expires_at, h.beat_at, h.opened_at, h.expires_at > clock_timestamp() as alive
+select h.id, h.application, h.ttl, h.expires_at, h.beat_at, h.opened_at, h.expires_at > clock_timestamp() as alive,
+       extract(epoch from h.expires_at - clock_timestamp())::float8 as seconds_left,
+       extract(epoch from clock_timestamp() - h.beat_at)::float8 as seconds_silent
 from holder h;
+
+-- Session and transaction locks of this database, held and waited for. Keys are numbers: key() tells the one of a text.
+create or replace view locks as
+select l.classid::bigint << 32 | l.objid::bigint as key,
+       case l.mode when 'ShareLock' then 'shared' else 'exclusive' end as mode, l.granted, l.pid,
+       a.application_name as application, l.waitstart as since
+from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.objsubid = 1
+  and l.database = (select oid from pg_database where datname = current_database());
 
 -- Who waits: for session and transaction locks in the server's queue, by their keys, and for leases. Of leases the
 -- view has those who stand in line, each with their process, and one row for any number of others, without a process.
 create or replace view waiters as
-select 'lock' as kind, null as tenant, null as name, l.classid::bigint << 32 | l.objid::bigint as key,
-       case l.mode when 'ShareLock' then 'shared' else 'exclusive' end as mode, a.application_name as application,
-       l.pid, l.waitstart as since
-from pg_locks l left join pg_stat_activity a on a.pid = l.pid
-where l.locktype = 'advisory' and l.objsubid = 1 and not l.granted
-  and l.database = (select oid from pg_database where datname = current_database())
+select 'lock' as kind, null as tenant, null as name, l.key, l.mode, l.application, l.pid, l.since
+from locks l where not l.granted
 union all
-select 'lease', t.tenant, t.name, null, case when t.shared then 'shared' else 'exclusive' end, h.application, null, null
+select 'lease', t.tenant, t.name, null, case when t.shared then 'shared' else 'exclusive' end, h.application, null, t.since
 from ticket t join holder h on h.id = t.holder_id and h.expires_at > clock_timestamp()
 union all
 select 'lease', l.tenant, l.name, null, null, null, null, null
@@ -1342,8 +1380,41 @@ from lease l
 where l.wanted and l.slot = 0 and l.holder_id is not null
   and not exists (select from ticket t where t.tenant = l.tenant and t.name = l.name);
 
+-- Who is in whose way: a row for each of those who wait and each of those who have what they wait for. Of a lock that is
+-- shared the way may also be barred by somebody who waits for it alone. Whoever waits for a lease and does not stand in
+-- line has no application here. Not in it: who waits for the last place of all tenants together.
+create or replace view blocked as
+with found as materialized (select * from locks)
+select 'lock' as kind, null as tenant, null as name, w.key, w.mode, w.application, w.pid, w.since,
+       b.application as by_application, b.pid as by_pid, null::bigint as by_token
+from found w join found b on b.key = w.key
+  and (b.granted and (w.mode = 'exclusive' or b.mode = 'exclusive')
+       or not b.granted and w.mode = 'shared' and b.mode = 'exclusive' and b.since < w.since)
+where not w.granted
+union all
+select 'lease', w.tenant, w.name, null, w.mode, w.application, null, w.since, h.application, null, l.token
+from waiters w
+join lease l on l.tenant = w.tenant and l.name = w.name and not (l.shared and coalesce(w.mode = 'shared', false))
+join holder h on h.id = l.holder_id
+where w.kind = 'lease' and coalesce(l.expires_at, h.expires_at) > clock_timestamp();
+
+-- Leases by tenant and family. It reads the whole table of leases, and counts before it looks who lives: 7 ms for 10,000.
+create or replace view lease_counts as
+select g.tenant, g.family, sum(g.count)::bigint as known, coalesce(sum(g.count) filter (where g.held), 0)::bigint as held,
+       coalesce(sum(g.count) filter (where g.held and g.wanted), 0)::bigint as wanted,
+       coalesce(sum(g.count) filter (where g.held and g.revoked), 0)::bigint as revoked,
+       extract(epoch from min(g.expires_at) filter (where g.held) - clock_timestamp())::float8 as seconds_left
+from (
+  select l.tenant, l.family, l.count, l.wanted, l.revoked, coalesce(l.expires_at, h.expires_at) as expires_at,
+         l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held
+  from (
+    select tenant, family(name) as family, holder_id, expires_at, wanted, revoked, count(*) from lease
+    group by 1, 2, 3, 4, 5, 6) l
+  left join holder h on h.id = l.holder_id) g
+group by 1, 2;
+
 -- The numbers of the moment, for those who watch. tokens: how many were drawn so far, so that two looks give a rate; it
--- starts anew with each era. It counts the whole lease table: a few milliseconds for 10,000.
+-- starts anew with each era. It counts the whole lease table, by holder before it looks who lives: 1.3 ms for 10,000.
 create or replace function overview(
   out holders_alive bigint, out holders_expired bigint, out leases_known bigint, out leases_held bigint,
   out tickets bigint, out tokens bigint)
@@ -1353,7 +1424,11 @@ as $$
   select h.alive, h.expired, l.known, l.held, t.tickets, coalesce(pg_sequence_last_value('token'), 0)
   from (select count(*) filter (where expires_at > clock_timestamp()) as alive,
                count(*) filter (where expires_at <= clock_timestamp()) as expired from holder) h,
-       (select count(*) as known, count(*) filter (where held) as held from leases) l,
+       (select coalesce(sum(g.count), 0)::bigint as known, coalesce(sum(g.count) filter (
+                 where g.holder_id is not null
+                   and coalesce(g.expires_at, o.expires_at, '-infinity') > clock_timestamp()), 0)::bigint as held
+        from (select holder_id, expires_at, count(*) from lease group by 1, 2) g
+        left join holder o on o.id = g.holder_id) l,
        (select count(*) as tickets from ticket) t
 $$;
 
@@ -1385,7 +1460,7 @@ end
 $$;
 
 -- Down Migration
-drop view leases, holders, waiters;
+drop view lease_counts, blocked, waiters, locks, holders, leases;
 
 -- In one statement: some depend on others.
 do $$

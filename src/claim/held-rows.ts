@@ -7,7 +7,7 @@ import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
 import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
-import { beginWork, completeHeld, holdNamedRow, holdRow, stir, undoWork } from '../sql/claim-held.ts';
+import { beginWork, completeHeld, holdNamedRow, holdRow, undoWork } from '../sql/claim-held.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import { fenceToken } from '../sql/session-lock.ts';
 import type { Statement } from '../sql/statement.ts';
@@ -143,8 +143,8 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
       const sent = clock.now();
       const [row] = readClaimed(await runIn('options.db', of(trx), statement));
       if (row !== undefined) {
-        const term = new HeldTerm(clock, this.#definition.ttl, sent, () =>
-          runIn('options.db', of(trx), stir),
+        const term = new HeldTerm(clock, this.#definition.ttl, sent, (statement) =>
+          runIn('options.db', of(trx), statement),
         );
         return { trx, term, row };
       }

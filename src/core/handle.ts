@@ -14,6 +14,8 @@ export interface Tenure {
   readonly doubtful: boolean;
   /** Tells the holding of its end, unless that has left before. */
   add(holding: Holding): Place;
+  /** Ends it as a crash of the process would. Only tests want that. */
+  die(): Promise<void>;
 }
 
 /**
@@ -121,6 +123,11 @@ export abstract class Handle implements AsyncDisposable {
     this.#releasing ??= Promise.resolve();
     this.#place.leave();
     this.ended();
+  }
+
+  /** What holds it dies, as in a crash. @internal */
+  die(): Promise<void> {
+    return this.#tenure.die();
   }
 
   /** What holds it has ended. @internal */

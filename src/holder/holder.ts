@@ -154,6 +154,11 @@ export class Holder implements LeaseTenure {
     await this.#context.link.query(closeHolder(this.#context.schema, this.id), this.ttl);
   }
 
+  async die(): Promise<void> {
+    await this.#context.link.query(closeHolder(this.#context.schema, this.id), this.ttl);
+    this.buried();
+  }
+
   /** The server says that this holder is dead. */
   buried(): void {
     this.#end('lost', 'expired');

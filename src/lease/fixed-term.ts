@@ -56,6 +56,10 @@ export class FixedTerm implements LeaseTenure, Place {
     this.#cancelDeadline();
   }
 
+  die(): Promise<void> {
+    return this.holder.die();
+  }
+
   async renew(held: readonly Held[], ttl = this.#ttl): Promise<void> {
     const sent = this.#context.clock.now();
     // A shorter term may have begun on the server though its answer is lost.

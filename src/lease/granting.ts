@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { pause } from '../core/abort.ts';
 import { Chain } from '../core/chain.ts';
 import type { Clock } from '../core/clock.ts';
@@ -9,6 +10,7 @@ import type { Commands, Kind } from '../session/commands.ts';
 import type { Notifications } from '../session/notifications.ts';
 import { type HandOver, handOver, type Resumption } from '../sql/hand-over.ts';
 import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
+import { channelOf, notify } from '../sql/notification.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
@@ -139,6 +141,14 @@ export class Granting implements LeaseKeeper {
         await pause(clock, Math.min(tenure.ttl / 20, 500));
       }
     }
+  }
+
+  /** Handed over to nobody, for no time: a guard passes until somebody has taken it, as after any expiry. */
+  async expire(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Promise<void> {
+    const { commands, schema } = this.#context;
+    await commands.run(handOver(schema, tenure.holder.id, 0, { held, secret: randomUUID() }));
+    const topics = held.map(({ resource }) => topicOf(resource));
+    await commands.run(notify(channelOf(schema), topics.join()));
   }
 
   /** A call has stopped to wait: it must not stand in the way of those behind it. */

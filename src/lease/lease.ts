@@ -29,6 +29,8 @@ export interface LeaseKeeper {
   giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void>;
   /** False when the server does not know it as held any more. */
   handOver(tenure: LeaseTenure, handed: HandOver, term: number): Promise<boolean>;
+  /** Its term is over there, though its holder lives; whoever waits is told. */
+  expire(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Promise<void>;
   ended(lease: Lease): void;
 }
 
@@ -133,6 +135,19 @@ export class Lease extends Handle {
     this.lose('expired');
     if (this.state === 'released') throw new StateError(`${this.key} was released`);
     throw new LockLostError(this.key, this.lossReason ?? 'expired');
+  }
+
+  /** Its term ends now, as if nobody had renewed it. @internal */
+  async expire(): Promise<void> {
+    this.assertHeld();
+    await this.#keeper.expire(this.#tenure, this.held);
+    this.lose('expired');
+  }
+
+  /** @internal */
+  override async die(): Promise<void> {
+    await this.expire();
+    await super.die();
   }
 
   /** @internal */

@@ -9,6 +9,8 @@ export interface Kind<Call, Answer> {
   /** Most calls in one statement. */
   readonly limit: number;
   statement(calls: readonly Call[]): Statement;
+  /** One more statement that the answers have to wait for. */
+  confirm?(rows: readonly Row[]): Statement | undefined;
   read(rows: readonly Row[], calls: readonly Call[]): readonly Answer[];
   /** What has to be done about a statement that failed. The calls reject with its error, unless this has answers. */
   failed?(error: unknown, calls: readonly Call[]): Failed<Answer> | Promise<Failed<Answer>>;
@@ -163,7 +165,10 @@ class Queue<Call, Answer> implements Sendable {
     const kind = this.#kind;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return kind.read(await session.query(kind.statement(calls)), calls);
+        const rows = await session.query(kind.statement(calls));
+        const more = kind.confirm?.(rows);
+        if (more !== undefined) await session.query(more);
+        return kind.read(rows, calls);
       } catch (error) {
         if (isCollision(error) && attempt < 10) continue;
         const answers = await kind.failed?.(error, calls);

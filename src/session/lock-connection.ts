@@ -4,6 +4,7 @@ import { DatabaseError, type LossReason, PoolerError } from '../core/errors.ts';
 import type { Holding, Tenure } from '../core/handle.ts';
 import { hasState, lockNotAvailable } from '../core/sqlstate.ts';
 import {
+  endSession,
   type LockSet,
   ping,
   prepareSession,
@@ -154,6 +155,11 @@ export class LockConnection implements Tenure {
   /** A statement that does not wait and changes nothing of what is held, and the first row of its answer. */
   run(statement: Statement): Promise<Row | undefined> {
     return this.#commands.run(statement);
+  }
+
+  async die(): Promise<void> {
+    await this.#connection.query(endSession).catch(() => {});
+    if (!this.lost) await this.close();
   }
 
   async close(): Promise<void> {

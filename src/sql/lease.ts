@@ -111,8 +111,14 @@ export function totalOf({ name }: Resource): Resource {
   return { tenant: '', name };
 }
 
+/** Who waits for them is woken before this is on the disk: it counts when what `flushOf` gives has been answered. */
 export function releaseLeases(schema: string, holder: string, held: readonly Held[]): Statement {
-  return callOf(schema, 'lease_release', [holder, ...columnsOf(held)]);
+  return rowOf(schema, 'lease_release', [holder, ...columnsOf(held), 'true']);
+}
+
+/** What makes a release durable that was answered before it was. */
+export function flushOf(schema: string, row: Row | undefined): Statement | undefined {
+  return row?.unflushed === 't' ? callOf(schema, 'flush', []) : undefined;
 }
 
 export function renewLeases(schema: string, holder: string, term: number, held: readonly Held[]): Statement {

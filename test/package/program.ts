@@ -2,6 +2,7 @@
 import { Fencepost, type Lease, StaleTokenError } from 'fencepost';
 import type { FencepostViews } from 'fencepost/kysely';
 import { migrate } from 'fencepost/migrate';
+import { createMemoryFencepost, expire } from 'fencepost/testing';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 
@@ -34,5 +35,10 @@ const refused = await db
   .execute((trx) => lease.guard(trx))
   .catch((error: unknown) => error);
 console.log('refused', refused instanceof StaleTokenError);
+const double = createMemoryFencepost();
+const expired = await double.leases.acquire('a');
+await expire(expired);
+console.log('expired', expired.state);
+await double.close();
 await fencepost.close();
 await db.destroy();

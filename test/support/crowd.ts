@@ -1,0 +1,52 @@
+/** Where rows of our tables are put; a `TestDatabase` is one. */
+export interface Ground {
+  query(sql: string, values?: unknown[]): Promise<unknown>;
+}
+
+/** How many of each kind. */
+export interface Crowd {
+  readonly leases: number;
+  /** In line for the first leases, one each. */
+  readonly waiters: number;
+  readonly tenants: number;
+  /** Processes that hold. Each waits for some of the two before it, and three more hold nothing and wait. */
+  readonly holders: number;
+}
+
+/**
+ * Leases and those who stand in line for them, as rows: many thousands are there within a second, and nobody's
+ * heartbeat has to be in time. The holders expire in ten minutes to an hour.
+ */
+export async function plantCrowd(
+  ground: Ground,
+  { leases, waiters, tenants, holders }: Crowd,
+  schema = 'fencepost',
+): Promise<void> {
+  await ground.query(
+    `insert into ${schema}.holder (id, ttl, expires_at, beat_at, opened_at, application)
+     select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, interval '1 hour',
+       now() + (10 + n % 50) * interval '1 minute', now(), now() - n * interval '1 minute', 'app-' || n || ':' || 100 + n
+     from generate_series(1, $1::integer + 3) n`,
+    [holders],
+  );
+  await ground.query(
+    `insert into ${schema}.lease (tenant, name, token, holder_id, nonce, acquired_at, wanted)
+     select 't' || n % $2, ${name}, ${schema}.next_token(),
+       ('00000000-0000-4000-8000-' || lpad((1 + n % $3)::text, 12, '0'))::uuid, gen_random_uuid(),
+       now() - n * interval '1 second', n <= $4
+     from generate_series(1, $1::integer) n`,
+    [leases, tenants, holders, waiters],
+  );
+  await ground.query(
+    `insert into ${schema}.ticket (tenant, name, holder_id, nonce, shared, since)
+     select 't' || n % $2, ${name}, ('00000000-0000-4000-8000-' || lpad((2 + n % $3 + n / $3 % 3)::text, 12, '0'))::uuid,
+       gen_random_uuid(), false, now() - power(n % 100, 2) * interval '20 ms'
+     from generate_series(1, $1::integer) n`,
+    [waiters, tenants, holders],
+  );
+  await ground.query(`analyze ${schema}.lease, ${schema}.holder, ${schema}.ticket`);
+}
+
+/** Texts and lists of parts, of five families. */
+const name = `case n % 5 when 0 then json_build_array('invoice', n::text)::text when 1 then 'import:' || n
+  when 2 then 'nightly report ' || n when 3 then 'sync/' || n else 'mail-' || n end`;
