@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { migrate } from '../../src/migrate.ts';
 import { startEmbedded } from '../servers/embedded.ts';
-import type { ServerOptions } from '../servers/supervise.ts';
+import type { ServerOptions } from '../../src/testing/servers/supervise.ts';
 
 /** What a race found: figures to print, and what must not have happened. */
 export interface Findings {
