@@ -45,7 +45,9 @@ create table holder (
   epoch integer not null default 0,
   beat_at timestamptz not null,
   opened_at timestamptz not null,
-  application text not null default ''
+  application text not null default '',
+  -- That of the server when it was opened, or settled after a failover.
+  timeline bigint not null
 ) with (fillfactor = 50);
 
 -- holder_id null: free. expires_at null: held as long as the holder's row is there and has not expired.
@@ -119,9 +121,14 @@ begin
 end
 $$;
 
+-- The WAL timeline: each promotion of a standby begins another. pg_walfile_name shows the new one at once,
+-- pg_control_checkpoint only after a checkpoint.
+create or replace function timeline() returns bigint
+language sql volatile
+return ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+
 -- Above 44 bits of counter stands the era: the WAL timeline, so that a promoted standby that lost the newest tokens
--- still draws greater ones, plus what adopt has added for the systems that this one continues. pg_walfile_name shows
--- the new timeline at once, pg_control_checkpoint only after a checkpoint.
+-- still draws greater ones, plus what adopt has added for the systems that this one continues.
 -- Call it only while the rows that get the token are locked.
 create or replace function next_token() returns bigint
 language plpgsql volatile
@@ -149,7 +156,7 @@ begin
       update state set database = v_database;
     end if;
   end if;
-  v_era := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint + v_state.timeline_offset;
+  v_era := timeline() + v_state.timeline_offset;
   -- Once after each promotion, so that whoever adopts a copy of this knows how far it has come.
   if v_era > v_state.era then
     update state set era = v_era where era < v_era;
@@ -259,15 +266,15 @@ begin
   delete from holder where id in (
     select id from holder where expires_at < v_now - interval '1 hour' limit 10 for update skip locked);
   delete from revocation r where not exists (select from holder h where h.id = r.holder_id);
-  insert into holder (id, ttl, expires_at, beat_at, opened_at, application)
-  values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application);
+  insert into holder (id, ttl, expires_at, beat_at, opened_at, application, timeline)
+  values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application, timeline());
   return v_id;
 end
 $$;
 
 -- Extends a holder that has not expired; not alive when it has: then it is dead for good. revoked: something of it was
--- revoked that it has not been told of.
-create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean)
+-- revoked that it has not been told of. moved: it is from before the last failover, and has not been settled since.
+create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean, out moved boolean)
 language plpgsql volatile security definer
 set search_path from current
 as $$
@@ -282,6 +289,7 @@ begin
   if alive then
     update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
   end if;
+  moved := alive and v_holder.timeline <> timeline();
   revoked := exists (select from revocation r where r.holder_id = p_holder);
 end
 $$;
@@ -294,6 +302,17 @@ as $$
 begin
   delete from revocation r where r.holder_id = p_holder and r.token = any (p_told);
   return array(select r.token from revocation r where r.holder_id = p_holder);
+end
+$$;
+
+-- After a failover: its process has compared what it holds with what is here.
+create or replace function holder_settle(p_holder uuid) returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform durable();
+  update holder set timeline = timeline() where id = p_holder;
 end
 $$;
 
@@ -925,6 +944,44 @@ begin
 end
 $$;
 
+-- Which of these (counted from 1) the holder has, with exactly these tokens.
+create or replace function lease_known(
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
+returns integer[]
+language plpgsql stable security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return array(
+    select a.ord
+    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
+    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    where l.token = a.token and l.holder_id = p_holder);
+end
+$$;
+
+-- What a holder has that lives on its heartbeat, in the order of tenant, name and slot: so many after the place given,
+-- as a list of [tenant, name, slot, token]. Reads the whole table.
+create or replace function lease_of(
+  p_holder uuid, p_tenant text default '', p_name text default '', p_slot integer default -1,
+  p_limit integer default 1000)
+returns jsonb
+language sql stable security definer
+set search_path from current
+as $$
+  select coalesce(jsonb_agg(jsonb_build_array(tenant, name, slot, token::text) order by tenant, name, slot), '[]')
+  from (
+    select tenant, name, slot, token from lease
+    where holder_id = p_holder and expires_at is null and (tenant, name, slot) > (p_tenant, p_name, p_slot)
+    order by tenant, name, slot limit p_limit) l
+$$;
+
 -- Gives up places in queues; who stands behind them is told.
 create or replace function lease_withdraw(p_nonces uuid[]) returns void
 language plpgsql volatile security definer
@@ -1118,7 +1175,7 @@ as $$
 declare
   v_leap constant bigint := 1024;
   v_system bigint := (select system_identifier from pg_control_system());
-  v_timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+  v_timeline bigint := timeline();
   v_state state;
   v_era bigint;
 begin

@@ -140,6 +140,9 @@ export class Fencepost implements AsyncDisposable {
       schema,
       application: `${hostname()}:${pid}`,
       revoked: (tokens) => this.leases.revoked(tokens),
+      moved: async (holder) => {
+        await Promise.all([this.leases.moved(holder), this.claims.moved(holder)]);
+      },
     });
     notifications.hear(revokedMessage, () => this.#holders.beat());
     const commands = new Commands(open, clock);

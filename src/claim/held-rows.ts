@@ -70,6 +70,8 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
 
   async forget(): Promise<void> {}
 
+  async moved(): Promise<void> {}
+
   abandon(claim: Claim<Row, DB>): void {
     this.#claims.get(claim)?.end('shutdown');
   }

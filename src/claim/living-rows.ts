@@ -29,6 +29,8 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   readonly #claiming: Claiming;
   readonly #claims = new Map<Claim<Row, DB>, Attempt>();
   #settling: Promise<Settling> | undefined;
+  /** The table that something was claimed of. */
+  #claimed: ClaimTable | undefined;
   #forgot: Moment | undefined;
   /** Where the next claim goes on that goes round groups; undefined at the end of a round. */
   #cursor: Cursor;
@@ -42,6 +44,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
+    this.#claimed = table;
     await this.#forgetNowAndThen(table);
     const claims: Claim<Row, DB>[] = [];
     for (let tries = 1; ; tries += 1) {
@@ -65,6 +68,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]> {
+    this.#claimed = table;
     const { holder, claimed } = await this.#claiming.claim(table, (one) =>
       statementsOf(table).claimNamedRows(table, one, keys),
     );
@@ -82,6 +86,10 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   async retry(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<number> {
     const [row] = await this.#database.query(statementsOf(table).retryRows(table, keys));
     return Number(row?.answer);
+  }
+
+  async moved(holder: Holder): Promise<void> {
+    if (this.#claimed !== undefined) await this.#claiming.recover(this.#claimed, holder);
   }
 
   async forget(table: ClaimTable): Promise<void> {

@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely';
 import { within } from '../core/abort.ts';
 import { ArgumentError } from '../core/errors.ts';
 import { integer, optional, storableText, validate, withDefault } from '../core/options.ts';
+import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Claim } from './claim.ts';
@@ -149,6 +150,11 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     const workers = new Workers(source, options, handler);
     this.#workers.add(workers);
     return workers;
+  }
+
+  /** The server has failed over. @internal */
+  moved(holder: Holder): Promise<void> {
+    return this.#rows.moved(holder);
   }
 
   /** Stops the workers and gives back what is claimed and not settled. @internal */

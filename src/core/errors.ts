@@ -50,10 +50,18 @@ export class LockTimeoutError extends FencepostError {
  * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, an operator
  * took it away, its attempt took longer than it may, or the workers that made it were stopped.
  */
-export type LossReason = 'expired' | 'connection' | 'closed' | 'revoked' | 'deadline' | 'shutdown';
+export type LossReason =
+  | 'expired'
+  | 'failover'
+  | 'connection'
+  | 'closed'
+  | 'revoked'
+  | 'deadline'
+  | 'shutdown';
 
 export const lossTexts: Record<LossReason, string> = {
   expired: 'it could not be renewed in time',
+  failover: 'a failover has undone the grant',
   connection: 'the server session that held it has ended',
   closed: 'what it was held by was closed',
   revoked: 'it was revoked',

@@ -6,7 +6,7 @@ import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
 import type { Link } from '../session/link.ts';
-import { beatHolder, closeHolder, fenceHolder, openHolder, revokedOf } from '../sql/holder.ts';
+import { beatHolder, closeHolder, fenceHolder, openHolder, revokedOf, settleHolder } from '../sql/holder.ts';
 import type { Held } from '../sql/lease.ts';
 import { numbersOf } from '../sql/statement.ts';
 
@@ -32,6 +32,8 @@ export interface HolderContext {
   readonly application: string;
   /** Is told the tokens of what an operator has taken away from a holder of this process. */
   revoked(tokens: ReadonlySet<bigint>): void;
+  /** The server has failed over: what the process holds under this holder is to be compared with what is there now. */
+  moved(holder: Holder): Promise<void>;
 }
 
 /**
@@ -53,6 +55,7 @@ export class Holder implements LeaseTenure {
   #idleBeats = 0;
   #beating: Promise<void> | undefined;
   #fencing: Promise<void> | undefined;
+  #settling: Promise<unknown> | undefined;
   #cancelBeat = (): void => {};
   #cancelDeadline = (): void => {};
 
@@ -177,6 +180,7 @@ export class Holder implements LeaseTenure {
     this.#doubtful = false;
     // When that fails, the next heartbeat says it again.
     if (row.revoked === 't') this.#learn().catch(() => {});
+    if (row.moved === 't') this.#settle();
   }
 
   /** Asks what was revoked, and again with what it has been told, until the server knows that it knows. */
@@ -187,6 +191,17 @@ export class Holder implements LeaseTenure {
       told = numbersOf(row?.answer);
       revoked(new Set(told.map(BigInt)));
     }
+  }
+
+  /** After a failover to a standby that may have lacked grants, and releases. When it fails, the next heartbeat says it again. */
+  #settle(): void {
+    const { link, moved, schema } = this.#context;
+    this.#settling ??= moved(this)
+      .then(() => link.query(settleHolder(schema, this.id), this.ttl / 5))
+      .catch(() => {})
+      .finally(() => {
+        this.#settling = undefined;
+      });
   }
 
   #planBeat(delay: number): void {

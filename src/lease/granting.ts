@@ -11,6 +11,7 @@ import type { Notifications } from '../session/notifications.ts';
 import { type HandOver, handOver, type Resumption } from '../sql/hand-over.ts';
 import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
 import { channelOf, notify } from '../sql/notification.ts';
+import { reconcile } from './failover.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
@@ -168,6 +169,11 @@ export class Granting implements LeaseKeeper {
   revoked(tokens: ReadonlySet<bigint>): void {
     for (const token of tokens) this.#revoked.add(token);
     for (const lease of this.#leases.list()) this.#checkRevoked(lease);
+  }
+
+  /** The server has failed over. */
+  moved(holder: Holder): Promise<void> {
+    return reconcile(this.#context, this.#kindsOf(holder), holder, () => this.#leases.list());
   }
 
   #checkRevoked(lease: Lease): void {

@@ -9,6 +9,7 @@ import {
   acquireLeases,
   flushOf,
   type Held,
+  knownLeases,
   readAnswers,
   readFound,
   releaseLeases,
@@ -45,6 +46,8 @@ export interface Kinds {
   renewFixed(ttl: number): Kind<Held, boolean>;
   /** Whether or not the lease was still there, with this token. */
   readonly release: Kind<Held, undefined>;
+  /** Answers whether the server has it as the holder's, with this token. */
+  readonly known: Kind<Held, boolean>;
   /** Of the nonces of calls that have stopped to wait: their places in queues. */
   readonly withdraw: Kind<string, undefined>;
 }
@@ -92,6 +95,11 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
       read: (_, held) => held.map(() => undefined),
       // Done: what a failover brings back belongs to nobody, and ends with this holder.
       failed: (error, held) => (error instanceof UnreplicatedError ? held.map(() => undefined) : undefined),
+    },
+    known: {
+      limit,
+      statement: (held) => knownLeases(schema, holder.id, held),
+      read: ([row], held) => readFound(row, held.length),
     },
     withdraw: {
       limit,

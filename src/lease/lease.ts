@@ -5,7 +5,7 @@ import { LockLostError, StaleTokenError, StateError } from '../core/errors.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
 import { duration, optional, validate } from '../core/options.ts';
 import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '../core/sqlstate.ts';
-import type { LeaseTenure } from '../holder/holder.ts';
+import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import type { HandOver } from '../sql/hand-over.ts';
 import { guardLease, type Held } from '../sql/lease.ts';
@@ -135,6 +135,11 @@ export class Lease extends Handle {
     this.lose('expired');
     if (this.state === 'released') throw new StateError(`${this.key} was released`);
     throw new LockLostError(this.key, this.lossReason ?? 'expired');
+  }
+
+  /** Whether it lives, or ends, with this holder. @internal */
+  isOf(holder: Holder): boolean {
+    return this.#tenure.holder === holder;
   }
 
   /** Its term ends now, as if nobody had renewed it. @internal */

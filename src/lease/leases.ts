@@ -5,6 +5,7 @@ import type { Duration } from '../core/duration.ts';
 import { ArgumentError, LockTimeoutError, StaleTokenError } from '../core/errors.ts';
 import { type Check, duration, optional, validate, withDefault } from '../core/options.ts';
 import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
+import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
 import { readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
 import { Granting, type LeaseContext, type Refusal } from './granting.ts';
@@ -145,6 +146,11 @@ export class Leases {
   /** An operator has taken leases away. @internal */
   revoked(tokens: ReadonlySet<bigint>): void {
     this.#granting.revoked(tokens);
+  }
+
+  /** The server has failed over. @internal */
+  moved(holder: Holder): Promise<void> {
+    return this.#granting.moved(holder);
   }
 
   /**

@@ -125,6 +125,26 @@ export function renewLeases(schema: string, holder: string, term: number, held: 
   return callOf(schema, 'lease_renew', [holder, interval(term), ...columnsOf(held)]);
 }
 
+/** Which of them the holder has on the server. */
+export function knownLeases(schema: string, holder: string, held: readonly Held[]): Statement {
+  return callOf(schema, 'lease_known', [holder, ...columnsOf(held)]);
+}
+
+/** Some of what a holder has on the server that lives on its heartbeat: those after `last`, in their order. */
+export function leasesOf(schema: string, holder: string, last?: Held): Statement {
+  const { tenant, name } = last?.resource ?? { tenant: '', name: '' };
+  return callOf(schema, 'lease_of', [holder, tenant, name, last?.slot ?? -1]);
+}
+
+export function readLeasesOf(row: Row | undefined): Held[] {
+  const rows: [string, string, number, string][] = JSON.parse(row?.answer ?? '[]');
+  return rows.map(([tenant, name, slot, token]) => ({
+    resource: { tenant, name },
+    slot,
+    token: BigInt(token),
+  }));
+}
+
 /** Which of the calls the server found their lease for, out of the places that it answered. */
 export function readFound(row: Row | undefined, count: number): boolean[] {
   const found = new Array<boolean>(count).fill(false);

@@ -265,7 +265,15 @@ class Simulation {
     const [schema, clock] = ['fencepost', process];
     const link = new Link(open, clock);
     const notifications = new Notifications(link, 'leases', clock);
-    const holders = new Holders({ link, open, clock, schema, application: 'simulated', revoked: () => {} });
+    const holders = new Holders({
+      link,
+      open,
+      clock,
+      schema,
+      application: 'simulated',
+      revoked: () => {},
+      moved: async () => {},
+    });
     const commands = new Commands(open, clock);
     const leases = new Leases({ schema, clock, commands, holders, notifications });
     const close = async (): Promise<void> => {

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -93,6 +95,23 @@ describe.each([
       expect(said).toContain(`the package ${name} is not there: npm install --save-dev ${name}`);
     }
     expect(said).toContain('FENCEPOST_TEST_URL');
+  });
+
+  test('the dashboard serves its page and its charts', async () => {
+    await using database = await createDatabase();
+    const command = join(folder, 'node_modules', 'fencepost', 'dist', 'cli.js');
+    const child = spawn(process.execPath, [command, 'dashboard', '--port', '0'], {
+      cwd: folder,
+      env: { PATH: process.env.PATH, DATABASE_URL: database.url },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [address] = await once(child.stdout.setEncoding('utf8'), 'data');
+    for (const path of ['/', '/page.js', '/style.css', '/uplot.js', '/uplot.css', '/api/leases']) {
+      const response = await fetch(new URL(path, String(address).trim()));
+      expect({ path, status: response.status }).toEqual({ path, status: 200 });
+    }
+    child.kill('SIGINT');
+    expect(await once(child, 'exit')).toEqual([0, null]);
   });
 
   test('the command is there', async () => {

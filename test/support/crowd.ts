@@ -9,13 +9,13 @@ export interface Crowd {
   /** In line for the first leases, one each. */
   readonly waiters: number;
   readonly tenants: number;
-  /** Processes that hold. Each waits for some of the two before it, and three more hold nothing and wait. */
+  /** Processes that hold. Three wait for the first of them, three for each of those, and so on; three more hold nothing. */
   readonly holders: number;
 }
 
 /**
  * Leases and those who stand in line for them, as rows: many thousands are there within a second, and nobody's
- * heartbeat has to be in time. The holders expire in ten minutes to an hour.
+ * heartbeat has to be in time. The holders expire in one to two hours.
  */
 export async function plantCrowd(
   ground: Ground,
@@ -24,8 +24,8 @@ export async function plantCrowd(
 ): Promise<void> {
   await ground.query(
     `insert into ${schema}.holder (id, ttl, expires_at, beat_at, opened_at, application)
-     select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, interval '1 hour',
-       now() + (10 + n % 50) * interval '1 minute', now(), now() - n * interval '1 minute', 'app-' || n || ':' || 100 + n
+     select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, interval '2 hours',
+       now() + (60 + n % 50) * interval '1 minute', now(), now() - n * interval '1 minute', 'app-' || n || ':' || 100 + n
      from generate_series(1, $1::integer + 3) n`,
     [holders],
   );
@@ -39,7 +39,7 @@ export async function plantCrowd(
   );
   await ground.query(
     `insert into ${schema}.ticket (tenant, name, holder_id, nonce, shared, since)
-     select 't' || n % $2, ${name}, ('00000000-0000-4000-8000-' || lpad((2 + n % $3 + n / $3 % 3)::text, 12, '0'))::uuid,
+     select 't' || n % $2, ${name}, ('00000000-0000-4000-8000-' || lpad((case when n % $3 < $3 / 3 + 1 then 2 + 3 * (n % $3) + n / $3 % 3 else $3 + 1 + n % 3 end)::text, 12, '0'))::uuid,
        gen_random_uuid(), false, now() - power(n % 100, 2) * interval '20 ms'
      from generate_series(1, $1::integer) n`,
     [waiters, tenants, holders],

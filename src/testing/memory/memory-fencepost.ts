@@ -94,6 +94,7 @@ export class MemoryFencepost implements AsyncDisposable {
       schema,
       application: `memory:${world.processes}`,
       revoked: (tokens) => this.leases.revoked(tokens),
+      moved: async () => {},
     });
     notifications.hear(revokedMessage, () => this.#holders.beat());
     this.leases = new Leases({ schema, clock, commands, holders: this.#holders, notifications });
