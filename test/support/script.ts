@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { migrate } from '../../src/migrate.ts';
-import { startEmbedded } from '../servers/embedded.ts';
 import type { ServerOptions } from '../../src/testing/servers/supervise.ts';
+import { startEmbedded } from '../servers/embedded.ts';
 
 /** What a race found: figures to print, and what must not have happened. */
 export interface Findings {
