@@ -61,7 +61,8 @@ test('the error says whether it is locked, down or lost', async () => {
 
 test('the release of a lost lock fails at once, after one attempt', async () => {
   const patient = new Redlock(clients.slice(0, 1), { retryCount: 1_000_000, retryDelay: 1_000_000 });
-  const lock = await patient.acquire(['a'], 100);
+  const soon = { retryCount: -1, retryDelay: 10, retryJitter: 0 };
+  const lock = await patient.acquire(['a'], 200, soon);
   await until('expired', async () => (await held()) === 0);
   expect((await failed(lock.release())).attempts).toHaveLength(1);
   expect((await failed(lock.extend(100))).attempts).toHaveLength(0);
@@ -97,7 +98,7 @@ test('an extension counts from the attempt that succeeded', async () => {
 
 test('closing a client releases no lock, as with Redis, and quit neither', async () => {
   const kept = new Redlock([new Fencepost({ connection: database.url })], once);
-  const lock = await kept.acquire(['a', 'b'], 1_500);
+  const lock = await kept.acquire(['a', 'b'], 3_000);
   await kept.quit();
   expect(await failed(other.acquire(['b'], 1_000))).toMatchObject({ reason: 'locked' });
   expect(lock.expiration).toBeGreaterThan(0);
@@ -131,7 +132,7 @@ test('tokens increase, whichever resource two locks share, and a late write is r
   }
   expect(tokens.toSorted((one, two) => (one < two ? -1 : 1))).toEqual(tokens);
 
-  const late = await single.acquire(['a'], 100);
+  const late = await single.acquire(['a'], 1_000);
   await until('expired', async () => (await held()) === 0);
   const next = await other.acquire(['a'], 5_000);
   const transaction = await openPg(database.pool, 'read committed');

@@ -17,11 +17,11 @@ async function cron(duration) {
   }
 }
 
-console.log(await cron(2_000));
-console.log(await cron(2_000));
+console.log(await cron(4_000));
+console.log(await cron(4_000));
 for (;;) {
   await delay(200);
-  const outcome = await cron(2_000);
+  const outcome = await cron(4_000);
   if (outcome === 'not again') continue;
   console.log(outcome);
   break;
