@@ -508,15 +508,20 @@ begin
     select count(*) into v_rows from lease l
     where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit;
     exit when v_first + v_rows >= v_limit;
+    if v_first + v_rows > 0 then
+      -- Before there is another row, and locked until then: a sweep removes a crowded row that has no others.
+      perform lease_crowd(p_tenant, p_name);
+      perform from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = 0 for key share skip locked;
+      if not found then
+        return null;
+      end if;
+    end if;
     insert into lease (tenant, name, slot)
     select p_tenant, p_name, min(s.slot) from generate_series(v_first, v_first + v_rows) s(slot)
     where not exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = s.slot)
     having count(*) > 0  -- others may have made them since they were counted
     on conflict do nothing;
-    if v_first + v_rows > 0 then
-      perform lease_crowd(p_tenant, p_name);
-    end if;
   end loop;
   if v_slot is null or p_shared then
     return v_slot;
@@ -1216,6 +1221,9 @@ set jit = off
 as $$
 declare
   v_before timestamptz := clock_timestamp() - p_age;
+  v_tenants text[];
+  v_names text[];
+  v_slots integer[];
   v_floor bigint;
 begin
   perform durable();
@@ -1225,19 +1233,24 @@ begin
 
   -- FOR UPDATE looks again at what was changed meanwhile, and skips what is being changed or guarded. A holder that
   -- expired before then is dead for good, whether it was buried or not.
-  with unused as materialized (
+  select array_agg(u.tenant), array_agg(u.name), array_agg(u.slot) into v_tenants, v_names, v_slots
+  from (
     select l.tenant, l.name, l.slot
     from lease l
     where (l.tenant, l.name, l.slot) > (p_tenant, p_name, p_slot)
       and (last_slot is null or (l.tenant, l.name, l.slot) <= (last_tenant, last_name, last_slot))
       and greatest(l.released_at, l.acquired_at) < v_before
-      and not l.crowded  -- it says so for the other rows of its resource
       and (l.holder_id is null
            or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') < v_before)
     for update of l skip locked
-  ), removed as (
-    delete from lease l using unused u
+  ) u;
+  -- A crowded row says so for the other rows of its resource, and goes once they are gone. Whoever makes another one
+  -- holds a lock on it meanwhile, so there are none but those that this statement sees.
+  with removed as (
+    delete from lease l using unnest(v_tenants, v_names, v_slots) u(tenant, name, slot)
     where l.tenant = u.tenant and l.name = u.name and l.slot = u.slot
+      and not (l.crowded and exists (
+        select from lease o where o.tenant = l.tenant and o.name = l.name and o.slot > 0))
     returning l.token
   )
   select count(*), max(token) into swept, v_floor from removed;
@@ -1438,16 +1451,20 @@ where l.wanted and l.slot = 0 and l.holder_id is not null
   and not exists (select from ticket t where t.tenant = l.tenant and t.name = l.name);
 
 -- Who is in whose way: a row for each of those who wait and each of those who have what they wait for. Of a lock that is
--- shared the way may also be barred by somebody who waits for it alone. Whoever waits for a lease and does not stand in
+-- shared the way may also be barred by the first who waits for it alone. Whoever waits for a lease and does not stand in
 -- line has no application here. Not in it: who waits for the last place of all tenants together.
 create or replace view blocked as
 with found as materialized (select * from locks)
 select 'lock' as kind, null as tenant, null as name, w.key, w.mode, w.application, w.pid, w.since,
        b.application as by_application, b.pid as by_pid, null::bigint as by_token
-from found w join found b on b.key = w.key
-  and (b.granted and (w.mode = 'exclusive' or b.mode = 'exclusive')
-       or not b.granted and w.mode = 'shared' and b.mode = 'exclusive' and b.since < w.since)
+from found w join found b on b.key = w.key and b.granted and (w.mode = 'exclusive' or b.mode = 'exclusive')
 where not w.granted
+union all
+select 'lock', null, null, w.key, w.mode, w.application, w.pid, w.since, b.application, b.pid, null
+from found w
+join (select distinct on (f.key) f.* from found f where not f.granted and f.mode = 'exclusive' order by f.key, f.since) b
+  on b.key = w.key and b.since < w.since
+where not w.granted and w.mode = 'shared'
 union all
 select 'lease', w.tenant, w.name, null, w.mode, w.application, null, w.since, h.application, null, l.token
 from waiters w

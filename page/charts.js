@@ -140,7 +140,7 @@ function line(id, read, said, tone) {
           cursor: { drag: { x: false, y: false }, y: false },
           scales: {
             // At least a minute, the newest at the right.
-            x: { range: (_, first, last) => [Math.min(first ?? 0, (last ?? 0) - 60), last ?? 0] },
+            x: { range: () => span() },
             y: { range: (_, __, top) => [0, Math.max(1, (top ?? 0) * 1.15)] },
           },
           axes: [
@@ -225,6 +225,12 @@ function columnOf(place) {
   if (bound === undefined) return 'more';
   if (bound < 100) return `${bound}ms`;
   return bound < 60_000 ? `${bound / 1_000}s` : `${bound / 60_000}m`;
+}
+
+/** What the charts over time show, in seconds. @returns {[number, number]} */
+function span() {
+  const [first = 0, last = 0] = [points[0]?.at, points.at(-1)?.at];
+  return [Math.min(first, last - 60_000) / 1_000, last / 1_000];
 }
 
 /** @param {number} seconds */

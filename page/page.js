@@ -140,7 +140,7 @@ const showHolders = table(
 
 /** @type {(rows: readonly Loss[]) => void} */
 const showLosses = table(element('losses'), 'Losses', 'None.', ({ id }) => id, [
-  { title: 'When', cell: ({ at }) => new Date(at).toLocaleTimeString(), style: 'short' },
+  { title: 'When', cell: ({ at }) => new Date(at).toLocaleTimeString('en-GB'), style: 'short' },
   { title: 'Process', cell: ({ application }) => named(application, '–') },
 ]);
 

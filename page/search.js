@@ -55,7 +55,7 @@ export async function find() {
     note.textContent =
       leases.length === 0
         ? ''
-        : `${first + 1} to ${first + leases.length}${more === null ? ` of ${counted(first + leases.length, 'lease')}` : ', and there are more'}. As of ${new Date().toLocaleTimeString()}.`;
+        : `${first + 1} to ${first + leases.length}${more === null ? ` of ${counted(first + leases.length, 'lease')}` : ', and there are more'}. As of ${new Date().toLocaleTimeString('en-GB')}.`;
   } catch (error) {
     if (!signal.aborted)
       note.textContent = `Not found out: ${error instanceof Error ? error.message : error}`;

@@ -1,4 +1,4 @@
-import { StaleTokenError } from '../core/errors.ts';
+import { LockLostError, StaleTokenError } from '../core/errors.ts';
 import type { CallerTransaction } from '../session/transaction.ts';
 import type { Lease, LeaseState } from './lease.ts';
 
@@ -69,6 +69,12 @@ export class Term {
    */
   guard(transaction: CallerTransaction): Promise<void> {
     return this.lease.guard(transaction);
+  }
+
+  /** An operator has ended it. @internal */
+  get revoked(): boolean {
+    const { reason } = this.lease.signal;
+    return reason instanceof LockLostError && reason.reason === 'revoked';
   }
 
   /** Ends when nobody is in the way of the next leader any more. @internal */

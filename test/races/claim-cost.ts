@@ -2,17 +2,17 @@
  * What one claim costs the server, in buffers and time, at a small and at a great backlog, with many rows in flight, with
  * one tenant that floods the table, and how soon another one's only row is claimed then.
  *
- *   npm run bench:claim-cost -- [--storage columns] [--rows 1000000] [--flight 10000] [--batch 50]
+ *   node test/races/claim-cost.ts [--storage columns] [--rows 1000000] [--flight 10000] [--batch 50]
  */
 import { type Generated, Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { definitionOf } from '../src/claim/definition.ts';
-import { Preparing } from '../src/claim/preparing.ts';
-import { UserDatabase } from '../src/claim/user-database.ts';
-import { Fencepost } from '../src/index.ts';
-import { holdRow } from '../src/sql/claim-held.ts';
-import { statementsOf } from '../src/sql/claim-statements.ts';
-import { type Findings, script } from '../test/support/script.ts';
+import { definitionOf } from '../../src/claim/definition.ts';
+import { Preparing } from '../../src/claim/preparing.ts';
+import { UserDatabase } from '../../src/claim/user-database.ts';
+import { Fencepost } from '../../src/index.ts';
+import { holdRow } from '../../src/sql/claim-held.ts';
+import { statementsOf } from '../../src/sql/claim-statements.ts';
+import { type Findings, script } from '../support/script.ts';
 
 interface Tables {
   job: { id: Generated<number>; tenant: string; status: string; priority: number };
