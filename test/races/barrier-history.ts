@@ -11,8 +11,7 @@ export async function prepareBarriers(pool: pg.Pool): Promise<void> {
       ordinal bigint generated always as identity, barrier text, after bigint, upto bigint, at timestamptz);
     create table attempt (
       id bigint generated always as identity primary key, process integer, barrier text, token bigint,
-      there timestamptz, entered timestamptz, leaving timestamptz, went timestamptz,
-      gone timestamptz, lost timestamptz);
+      there timestamptz, entered timestamptz, leaving timestamptz, went timestamptz, gone timestamptz);
     create table killed (process integer primary key, at timestamptz);
     create table part (round integer, index integer, at timestamptz);
     create table latch_open (round integer, at timestamptz);
@@ -24,6 +23,12 @@ export async function prepareBarriers(pool: pg.Pool): Promise<void> {
     end $$;
     create trigger note_opening after update on fencepost.lease for each row
       when (new.name like '["fencepost","barrier gate"%' and new.token > old.token) execute function note_opening();
+    -- The last moment at which one that was let in was there for sure: one that was stopped for too long may have lost
+    -- its place long before it goes, and is waited for no more.
+    create function still_there(a attempt) returns timestamptz language sql volatile as $$
+      select statement_timestamp() where exists (
+        select from fencepost.lease l join fencepost.holder h on h.id = l.holder_id
+        where l.token = a.token and h.expires_at > clock_timestamp()) $$;
     -- A killed one counts until its ttl is over. What it was told is not known.
     create function present(a attempt, o opening, killed timestamptz, ttl interval) returns boolean
     language sql immutable as $$
@@ -54,9 +59,7 @@ export async function checkBarriers(pool: pg.Pool, parties: number, ttl: number)
     `select a.id, other.id as other from opening o
      join attempt a on a.barrier = o.barrier and a.token > o.after and a.token <= o.upto
      join attempt other on other.barrier = o.barrier and other.token > o.after and other.token <= o.upto
-     left join killed k on k.process = other.process
-     where a.went < coalesce(other.leaving, k.at + $1) and other.lost is null`,
-    [span],
+     where a.went < other.leaving`,
   );
   const { rows: undone } = await pool.query(
     `select l.round, count(distinct p.index)::int as begun
@@ -102,7 +105,7 @@ export async function measureBarriers(pool: pg.Pool, parties: number, ttl: numbe
   );
   const { rows: counted } = await pool.query(
     `select (select count(*) from part)::int as parts, (select count(distinct round) from latch_open)::int as latches,
-       (select count(*) from attempt where gone is not null or lost is not null)::int as again`,
+       (select count(*) from attempt where gone is not null)::int as again`,
   );
   return {
     rounds: rows[0].rounds,

@@ -59,14 +59,14 @@ async function enter(pool: pg.Pool, barrier: string): Promise<number | undefined
     [argument.process, barrier],
   );
   tellParent({ playing: true });
-  const note = (column: 'entered' | 'leaving' | 'gone' | 'lost') =>
-    pool.query(`update attempt set ${column} = clock_timestamp() where id = $1`, [rows[0].id]);
+  const note = (column: 'leaving' | 'went' | 'gone', moment: string) =>
+    pool.query(`update attempt a set ${column} = ${moment} where id = $1`, [rows[0].id]);
   let entry: BarrierEntry;
   try {
     // A place that a killed one has is free again at its ttl.
     entry = await fencepost.barriers.enter(barrier, { parties, ttl, wait: 2 * ttl });
   } catch (error) {
-    await note('gone');
+    await note('gone', 'clock_timestamp()');
     return again(error);
   }
   await pool.query('update attempt set entered = clock_timestamp(), token = $2 where id = $1', [
@@ -79,10 +79,10 @@ async function enter(pool: pg.Pool, barrier: string): Promise<number | undefined
   );
   if (!reused) await entry.release();
   else {
-    await note(entry.state === 'held' || entry.state === 'doubtful' ? 'leaving' : 'lost');
+    await note('leaving', 'still_there(a)');
     try {
       await entry.leave({ wait: 3 * ttl });
-      await pool.query('update attempt set went = clock_timestamp() where id = $1', [rows[0].id]);
+      await note('went', 'clock_timestamp()');
     } catch (error) {
       again(error);
     }

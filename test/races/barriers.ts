@@ -74,6 +74,11 @@ export async function raceForBarriers(url: string, options: BarrierRace): Promis
       const player = players[place];
       if (signal.aborted || player === undefined || player.child.process.exitCode !== null) continue;
       kills += 1;
+      await pool.query(
+        `update attempt a set leaving = still_there(a)
+         where process = $1 and entered is not null and leaving is null and went is null`,
+        [player.number],
+      );
       await pool.query('insert into killed values ($1, clock_timestamp())', [player.number]);
       player.child.signal('SIGKILL');
       const next = start();
