@@ -196,6 +196,7 @@ export class Fencepost implements AsyncDisposable {
     return this.#closing;
   }
 
+  /** The end of an `await using` block: `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

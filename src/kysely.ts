@@ -110,6 +110,7 @@ export interface ViewInterval {
   readonly minutes?: number;
   readonly seconds?: number;
   readonly milliseconds?: number;
+  /** As Postgres reads it. */
   toPostgres(): string;
 }
 

@@ -5,6 +5,7 @@ export abstract class FencepostError extends Error {
   abstract readonly code: string;
   /** True when the same call may succeed later without any change to it. */
   abstract readonly retriable: boolean;
+  /** The name of the class. */
   override get name(): string {
     return this.constructor.name;
   }

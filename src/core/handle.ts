@@ -96,6 +96,7 @@ export abstract class Handle implements AsyncDisposable {
     return this.#releasing;
   }
 
+  /** The end of an `await using` block: `release()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }

@@ -18,13 +18,17 @@ export interface ContractLock extends AsyncDisposable {
   readonly signal: AbortSignal;
   /** Where locks have one. */
   readonly token?: bigint | undefined;
+  /** Throws when it is lost or was released. */
   assertHeld(): void;
+  /** Gives it back; the second time nothing happens. */
   release(): Promise<void>;
 }
 
 /** What one process asks for locks. `fencepost.leases` and `fencepost.advisory` have this shape. */
 export interface ContractLocks {
+  /** Waits until it is free, for ever or as long as `wait` says. */
   acquire(key: string, options?: ContractOptions): Promise<ContractLock>;
+  /** Answers `null` when it is not free, at once or within `wait`. */
   tryAcquire(key: string, options?: ContractOptions): Promise<ContractLock | null>;
 }
 
@@ -59,7 +63,10 @@ export interface LeaseSubject extends AsyncDisposable {
   readonly other: LeaseProcess;
   /** A transaction on the database that both use. Its dispose rolls back. */
   begin(): Promise<ContractTransaction>;
+  /** Lets one lease expire: `expire`. */
   expire(lease: Lease): Promise<void>;
+  /** Ends what holds it, as the death of its process would: `killHolder`. */
   kill(held: Held): Promise<void>;
+  /** Stops the first process: `freezeClock`. */
   freezeOne(): FrozenClock;
 }

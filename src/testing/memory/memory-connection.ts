@@ -1,3 +1,4 @@
+import { keepAlive } from '../../core/clock.ts';
 import { DatabaseError } from '../../core/errors.ts';
 import { databaseFailure } from '../../core/sqlstate.ts';
 import type { Connection, Heard } from '../../session/connection.ts';
@@ -10,6 +11,8 @@ export class MemoryConnection {
   readonly pooled = false;
   readonly #server: MemoryServer;
   readonly #ended: () => void;
+  /** As a socket does. */
+  readonly #rest = keepAlive();
   #lost = false;
   #heard: Heard | undefined;
 
@@ -47,6 +50,7 @@ export class MemoryConnection {
   async close(): Promise<void> {
     if (this.#lost) return;
     this.#lost = true;
+    this.#rest();
     this.#ended();
     this.#heard?.();
   }

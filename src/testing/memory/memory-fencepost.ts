@@ -67,7 +67,9 @@ export class MemoryFencepost implements AsyncDisposable {
   readonly advisory: AdvisoryLocks;
   /** As that of `Fencepost`, without `locks`. */
   readonly inspect: {
+    /** The leases that are held. */
     leases(): Promise<LeaseInfo[]>;
+    /** The doubles that hold leases, or could. */
     holders(): Promise<HolderInfo[]>;
   };
   /** For `freezeClock`. @internal */
@@ -135,6 +137,7 @@ export class MemoryFencepost implements AsyncDisposable {
     return this.#closing;
   }
 
+  /** The end of an `await using` block: `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -1,5 +1,5 @@
 import { Chain, type Place } from '../../core/chain.ts';
-import { type Clock, systemClock } from '../../core/clock.ts';
+import { type Clock, keepAlive, systemClock } from '../../core/clock.ts';
 import { DatabaseError, type LossReason } from '../../core/errors.ts';
 import type { Holding, Tenure } from '../../core/handle.ts';
 import { closedError } from '../../session/database.ts';
@@ -28,6 +28,8 @@ class MemorySession implements Tenure {
   readonly #ended: () => void;
   readonly #holdings = new Chain<Holding>();
   readonly #pulse: Pulse;
+  /** As a socket does. */
+  readonly #rest = keepAlive();
   #lost = false;
   /** The server has ended it, and it does not know yet. */
   #gone = false;
@@ -114,6 +116,7 @@ class MemorySession implements Tenure {
     if (this.#lost) return;
     this.#lost = true;
     this.#pulse.stop();
+    this.#rest();
     this.#cancelEnd();
     for (const holding of this.#holdings.list()) holding.lose(reason);
     this.#context.table.freeAll(this);
