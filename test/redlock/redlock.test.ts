@@ -35,7 +35,7 @@ afterEach(async () => {
 });
 
 test('the error says whether it is locked, down or lost', async () => {
-  const lock = await single.acquire(['a', 'b'], 1_000);
+  const lock = await single.acquire(['a', 'b'], 10_000);
   const locked = await failed(
     other.acquire(['b', 'c'], 1_000, { retryCount: 1, retryDelay: 1, retryJitter: 0 }),
   );
@@ -51,7 +51,7 @@ test('the error says whether it is locked, down or lost', async () => {
   expect(locked.cause).toBeInstanceOf(ResourceLockedError);
 
   await strangers[0]?.leases.revoke('a');
-  await until('lost', () => failed(lock.extend(1_000)).then(({ reason }) => reason === 'lost'));
+  await until('lost', () => failed(lock.extend(10_000)).then(({ reason }) => reason === 'lost'));
   expect(await failed(lock.release())).toMatchObject({ reason: 'lost', retriable: false });
 
   await using away = new Fencepost({ connection: 'postgres://127.0.0.1:1/nowhere' });
