@@ -185,12 +185,16 @@ export class Leases {
     defaultWait: number,
   ): Promise<Lease | undefined> {
     const resource = resourceOf('key', key);
-    const { ttl, wait, signal, renew, width, ...wanted } = readLeaseOptions(given, resource, defaultWait);
+    const { ttl, wait, signal, renew, keep, width, ...wanted } = readLeaseOptions(
+      given,
+      resource,
+      defaultWait,
+    );
     const ask = { ...wanted, resource, nonce: randomUUID() };
     return this.#waiting.until(
       { wait, signal },
       {
-        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew),
+        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew, keep),
         name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
         topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
         width,
