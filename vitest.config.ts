@@ -26,8 +26,9 @@ export default defineConfig({
     pool: 'forks',
     // Most files wait for servers and processes rather than compute.
     maxWorkers: availableParallelism() + 1,
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    // Against what hangs: a machine may be slow.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     retry: 0,
     tags: scenarios.map(({ id, promise }) => ({ name: id, description: promise })),
     allowOnly: !CI,

@@ -55,6 +55,8 @@ export class Granting implements LeaseKeeper {
   readonly #kinds = new WeakMap<Holder, Kinds>();
   /** What this process holds and has not given back. */
   readonly #leases = new Chain<Lease>();
+  /** Those that nobody gives back at the end. */
+  readonly #kept = new WeakSet<Lease>();
   /** Tokens that were taken away before this process knew that it had them. */
   readonly #revoked = new Set<bigint>();
 
@@ -63,9 +65,14 @@ export class Granting implements LeaseKeeper {
     this.schema = context.schema;
   }
 
-  /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
-  try(ask: Ask & Told, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    return this.#try(({ acquire }) => acquire, ask, ttl, renew);
+  /**
+   * One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`; with
+   * `keep` not before, though this process has closed.
+   */
+  async try(ask: Ask & Told, ttl: number, renew: boolean, keep: boolean): Promise<Lease | Refusal> {
+    const answer = await this.#try(({ acquire }) => acquire, ask, ttl, renew);
+    if (keep && answer instanceof Lease) this.#kept.add(answer);
+    return answer;
   }
 
   /** One try to take up what another process has handed over; refused while a guard of that one is open. */
@@ -202,6 +209,7 @@ export class Granting implements LeaseKeeper {
   async releaseAll(): Promise<void> {
     let releasing: Promise<void>[] = [];
     for (const lease of this.#leases.list()) {
+      if (this.#kept.has(lease)) continue;
       releasing.push(lease.release());
       if (releasing.length < portion) continue;
       await Promise.all(releasing);

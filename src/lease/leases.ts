@@ -204,14 +204,18 @@ export class Leases {
     as?: Sort,
   ): Promise<Lease | undefined> {
     const resource = resourceOf('key', key);
-    const { ttl, wait, signal, renew, width, ...wanted } = readLeaseOptions(given, resource, defaultWait);
+    const { ttl, wait, signal, renew, keep, width, ...wanted } = readLeaseOptions(
+      given,
+      resource,
+      defaultWait,
+    );
     const sort = as ?? (wanted.shared ? sharedLease : plain);
     const acquisition = this.#acquisition(resource, sort, wait);
     const ask = { ...wanted, resource, nonce: randomUUID(), sort, acquisition };
     const lease = this.#waiting.until(
       { wait, signal, acquisition },
       {
-        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew),
+        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew, keep),
         name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
         topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
         width,
