@@ -8,6 +8,7 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
+import { cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
@@ -19,7 +20,6 @@ import { migrate } from '../src/migrate.ts';
 import { Database } from '../src/session/database.ts';
 import { startEmbedded } from '../test/servers/embedded.ts';
 import { plantCrowd } from '../test/support/crowd.ts';
-import { machine } from './sides.ts';
 
 const { values } = parseArgs({
   options: {
@@ -40,7 +40,7 @@ await plantCrowd(pool, { leases, waiters, tenants: 40, holders: 25 });
 await pool.query(`create table job (id integer primary key, fencepost_token bigint, fencepost_holder uuid,
   fencepost_attempts integer, fencepost_due timestamptz, fencepost_error text)`);
 await pool.query(`insert into job (id, fencepost_holder, fencepost_due)
-  select n, ('00000000-0000-4000-8000-' || lpad((1 + n % 25)::text, 12, '0'))::uuid, '-infinity' from generate_series(1, 10000) n`);
+  select n, (array(select id from fencepost.holder))[1 + n % 25], '-infinity' from generate_series(1, 10000) n`);
 await pool.query('create index on job (fencepost_holder, fencepost_due) where fencepost_holder is not null');
 await pool.query('vacuum analyze');
 // One session holds, and so many wait for it.
@@ -86,7 +86,7 @@ const commands = [
   ['release', 'import:9986', '--tenant', 't26', '--force', '--yes'],
 ];
 console.log(
-  `${leases} leases, ${waiters} in line, ${locks} wait for one lock; ${postgres.description}; ${machine}\n`,
+  `${leases} leases, ${waiters} in line, ${locks} wait for one lock; ${postgres.description}; ${cpus().length} x ${cpus()[0]?.model.trim()}\n`,
 );
 console.log('command                                  ms, median of', runs);
 for (const given of commands) console.log(given.join(' ').padEnd(40), (await time(given)).toFixed(0));

@@ -54,7 +54,7 @@ export const pgBoss: JobPeer = {
       burstWhenBatchFull: true,
     };
     await boss.work<Job>(queue, options, async (jobs) => {
-      for (const { data } of jobs) await handler(data);
+      await Promise.all(jobs.map(({ data }) => handler(data)));
     });
     return () => boss.stop({ graceful: true, timeout: 5_000 });
   },

@@ -7,6 +7,7 @@ import { guard } from './guard.ts';
 import { handOver } from './hand-over.ts';
 import { held } from './held.ts';
 import { locks } from './locks.ts';
+import { looking } from './looking.ts';
 import { takeOver } from './take-over.ts';
 
 export const works: readonly Work[] = [
@@ -19,4 +20,5 @@ export const works: readonly Work[] = [
   claimLatency,
   claimBacklog,
   footprint,
+  looking,
 ];

@@ -23,25 +23,25 @@ export async function plantCrowd(
   schema = 'fencepost',
 ): Promise<void> {
   await ground.query(
-    `insert into ${schema}.holder (id, ttl, expires_at, beat_at, opened_at, application)
-     select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, interval '2 hours',
-       now() + (60 + n % 50) * interval '1 minute', now(), now() - n * interval '1 minute', 'app-' || n || ':' || 100 + n
+    `select ${schema}.holder_open(interval '2 hours', 'app-' || n || ':' || 100 + n)
      from generate_series(1, $1::integer + 3) n`,
     [holders],
   );
+  const app = `(select id, split_part(split_part(application, ':', 1), '-', 2)::integer as number from ${schema}.holder
+    where application ~ '^app-[0-9]+:')`;
+  await ground.query(`update ${schema}.holder h set expires_at = now() + (60 + a.number % 50) * interval '1 minute'
+    from ${app} a where a.id = h.id`);
   await ground.query(
     `insert into ${schema}.lease (tenant, name, token, holder_id, nonce, acquired_at, wanted)
-     select 't' || n % $2, ${name}, ${schema}.next_token(),
-       ('00000000-0000-4000-8000-' || lpad((1 + n % $3)::text, 12, '0'))::uuid, gen_random_uuid(),
-       now() - n * interval '1 second', n <= $4
-     from generate_series(1, $1::integer) n`,
+     select 't' || n % $2, ${name}, ${schema}.next_token(), a.id, gen_random_uuid(), now() - n * interval '1 second', n <= $4
+     from generate_series(1, $1::integer) n join ${app} a on a.number = 1 + n % $3`,
     [leases, tenants, holders, waiters],
   );
   await ground.query(
     `insert into ${schema}.ticket (tenant, name, holder_id, nonce, shared, since)
-     select 't' || n % $2, ${name}, ('00000000-0000-4000-8000-' || lpad((case when n % $3 < $3 / 3 + 1 then 2 + 3 * (n % $3) + n / $3 % 3 else $3 + 1 + n % 3 end)::text, 12, '0'))::uuid,
-       gen_random_uuid(), false, now() - power(n % 100, 2) * interval '20 ms'
-     from generate_series(1, $1::integer) n`,
+     select 't' || n % $2, ${name}, a.id, gen_random_uuid(), false, now() - power(n % 100, 2) * interval '20 ms'
+     from generate_series(1, $1::integer) n join ${app} a on a.number =
+       case when n % $3 < $3 / 3 + 1 then 2 + 3 * (n % $3) + n / $3 % 3 else $3 + 1 + n % 3 end`,
     [waiters, tenants, holders],
   );
   await ground.query(`analyze ${schema}.lease, ${schema}.holder, ${schema}.ticket`);
