@@ -1245,12 +1245,16 @@ begin
     for update of l skip locked
   ) u;
   -- A crowded row says so for the other rows of its resource, and goes once they are gone. Whoever makes another one
-  -- holds a lock on it meanwhile, so there are none but those that this statement sees.
+  -- holds a lock on it meanwhile, so there are none but those that this statement sees. The gate of a barrier says who
+  -- was let in, and goes once nobody has a place there: whoever comes later has a greater token than it.
   with removed as (
     delete from lease l using unnest(v_tenants, v_names, v_slots) u(tenant, name, slot)
     where l.tenant = u.tenant and l.name = u.name and l.slot = u.slot
       and not (l.crowded and exists (
         select from lease o where o.tenant = l.tenant and o.name = l.name and o.slot > 0))
+      and not (l.crowded and starts_with(l.name, '["fencepost","barrier gate",') and exists (
+        select from lease o where o.tenant = l.tenant
+          and o.name = replace(l.name, '["fencepost","barrier gate",', '["fencepost","barrier",')))
     returning l.token
   )
   select count(*), max(token) into swept, v_floor from removed;
@@ -1329,7 +1333,7 @@ begin
   end if;
 
   perform durable();
-  -- Crowded, as the barrier itself: a sweep would make those who are in count for the next round.
+  -- Crowded: a sweep that removed it would make those who are in count for the next round.
   insert into lease (tenant, name, crowded) values (p_tenant, p_gate, true) on conflict do nothing;
   select l.token into v_gate from lease l
   where l.tenant = p_tenant and l.name = p_gate and l.slot = 0 for no key update;

@@ -187,7 +187,10 @@ export class Fencepost implements AsyncDisposable {
     return new TransactionLocks(this.#transactionLocks, transaction);
   }
 
-  /** Releases everything that is held and closes the connections. Calls made later throw `StateError`. */
+  /**
+   * Releases everything that is held, except leases with `keep`, and closes the connections. Calls made later throw
+   * `StateError`.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

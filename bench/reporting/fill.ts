@@ -13,7 +13,7 @@ export function filled(text: string, report: Report): string {
 function content(report: Report, id: string): string {
   if (id === 'checks') return checksTable(checksOf(report));
   if (id === 'machine')
-    return `Figures of \`${report.command}\`, ${report.at} UTC: ${[report.machine, ...report.versions].join('; ')}.`;
+    return `${report.command.includes('--quick') ? 'A quick run, less exact than a whole one. ' : ''}Figures of \`${report.command}\`, ${report.at} UTC: ${[report.machine, ...report.versions].join('; ')}.`;
   const table = tableOf(report, id);
   return table === undefined
     ? 'Not measured.'

@@ -1,4 +1,4 @@
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { fairClaims } from '../peers/fencepost-claims.ts';
 import { jobPeers } from '../peers/jobs.ts';
 import { lockPeers } from '../peers/locks.ts';
@@ -17,6 +17,8 @@ export async function measure(
   keep: readonly Work[],
 ): Promise<Report> {
   const at = utc();
+  // Whoever else was at work makes all figures doubtful.
+  const load = loadavg()[0]?.toFixed(1);
   const measured: WorkReport[] = [];
   await using servers = await startServers();
   for (const work of works) {
@@ -35,7 +37,7 @@ export async function measure(
   return {
     command,
     at,
-    machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${process.platform}`,
+    machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${process.platform}, load average ${load} when it began`,
     versions: [`Node ${process.version}`, ...servers.versions],
     settings: Object.fromEntries(all.map(({ name, settings }) => [name, settings])),
     works: [...measured, ...kept],

@@ -14,7 +14,7 @@ export const handOver: Work = {
     'One holds a key, so many others wait for it, each as its library waits by default. It is released, each of them gets it, keeps it for 1 ms and releases it: counted is the time from the call of a release to the end of the acquire that follows. For fairness as many go round for a while, acquire, hold for 1 ms and release: the longest time that one waited over the median. In one process, or in four: then the first holder stands alone in its own. The limit is a notification and one statement of whoever hears it; it is fair by its order.',
   async run({ quick, crew, servers, rounds, log }) {
     const seconds = quick ? 0.15 : 1;
-    const turns = quick ? 1 : Math.min(3, rounds);
+    const turns = quick ? 1 : Math.min(2, rounds);
     const crowds = quick ? [2, 16] : [2, 16, 128];
     const tables: Table[] = [];
     for (const processes of [1, 4]) {

@@ -134,7 +134,7 @@ export const looking: Work = {
 /** The share of a core, in percent, that the server spends on an application from now on. */
 async function share(pool: pg.Pool, application: string, seconds: number): Promise<number> {
   // The first looks parse and plan.
-  await delay(3_000);
+  await delay(seconds < 5 ? 1_000 : 3_000);
   const before = await used(pool, application);
   const began = performance.now();
   await delay(seconds * 1_000);
