@@ -1,4 +1,5 @@
 import type { TracingChannel, TracingChannelSubscribers } from 'node:diagnostics_channel';
+import { ArgumentError } from './errors.ts';
 import {
   type AcquireEvent,
   type BatchEvent,
@@ -14,6 +15,7 @@ import {
   spans,
   type WaitEvent,
 } from './events.ts';
+import { type Check, optional, validate } from './options.ts';
 
 /**
  * What is called for something that takes time: at its `start`, at its `asyncEnd`, and before that for an `error`, each
@@ -45,6 +47,8 @@ export interface Listeners {
  * A listener runs in the middle of what it is told of: it has to be quick. An error that it throws does not reach
  * Fencepost: Node makes an uncaught exception of it.
  *
+ * @throws ArgumentError for a name that is none of a channel, and for what cannot be called
+ *
  * @example
  * using listening = listen({
  *   loss: ({ key, reason }) => console.error(`${key} was lost: ${reason}`),
@@ -52,20 +56,19 @@ export interface Listeners {
  * });
  */
 export function listen(listeners: Listeners): Disposable {
+  const checked = validate('listeners', listeners, checks);
   const stops: (() => void)[] = [];
-  for (const [name, listener] of Object.entries(listeners)) {
+  for (const [name, channel] of Object.entries(points)) {
+    const listener = checked[name] as ((event: unknown) => void) | undefined;
     if (listener === undefined) continue;
-    if (name in points) {
-      const channel = points[name as keyof typeof points];
-      const call = listener as (event: unknown) => void;
-      channel.subscribe(call);
-      stops.push(() => channel.unsubscribe(call));
-    } else {
-      const channel = spans[name as keyof typeof spans] as TracingChannel<object, object>;
-      const calls = listener as TracingChannelSubscribers<object>;
-      channel.subscribe(calls);
-      stops.push(() => channel.unsubscribe(calls));
-    }
+    channel.subscribe(listener);
+    stops.push(() => channel.unsubscribe(listener));
+  }
+  for (const [name, channel] of Object.entries(spans) as [string, TracingChannel<object, object>][]) {
+    const listener = checked[name] as TracingChannelSubscribers<object> | undefined;
+    if (listener === undefined) continue;
+    channel.subscribe(listener);
+    stops.push(() => channel.unsubscribe(listener));
   }
   return {
     [Symbol.dispose]() {
@@ -73,3 +76,23 @@ export function listen(listeners: Listeners): Disposable {
     },
   };
 }
+
+const call: Check<unknown> = (argument, value) => {
+  if (typeof value === 'function') return value;
+  throw new ArgumentError(argument, 'a function', value);
+};
+
+const phases = Object.fromEntries(
+  ['start', 'end', 'asyncStart', 'asyncEnd', 'error'].map((phase) => [phase, optional(call)]),
+);
+
+const checks: Record<string, Check<unknown>> = {
+  ...Object.fromEntries(Object.keys(points).map((name) => [name, optional(call)])),
+  // Checked, and kept as it is: whoever unsubscribes names what subscribed.
+  ...Object.fromEntries(
+    Object.keys(spans).map((name) => [
+      name,
+      optional((argument, value) => validate(argument, value, phases) && value),
+    ]),
+  ),
+};

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
-import { Fencepost, LockTimeoutError, StaleTokenError } from 'fencepost';
-import { listen } from 'fencepost/events';
+import { ArgumentError, Fencepost, LockTimeoutError, StaleTokenError } from 'fencepost';
+import { type Listeners, listen } from 'fencepost/events';
 import type { PoolClient } from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { Acquisition } from '../../src/core/acquisition.ts';
@@ -240,4 +240,15 @@ test('nothing is looked at once nobody listens any more, and one channel does no
   told[Symbol.dispose]();
   await (await fencepost.leases.acquire('quiet')).release();
   expect(told.all).toEqual([]);
+});
+
+test.each([
+  [{ grants: () => {} }, "unknown option 'grants'; did you mean 'grant'?"],
+  [{ grant: 'log' }, "listeners.grant: expected a function, got 'log'"],
+  [{ acquire: () => {} }, 'listeners.acquire: expected an object of options'],
+  [{ acquire: { ended: () => {} } }, 'listeners.acquire: expected only start, end,'],
+])('listeners that nothing would call are refused: %o', (listeners, message) => {
+  expect(() => listen(listeners as Listeners)).toThrow(ArgumentError);
+  expect(() => listen(listeners as Listeners)).toThrow(message);
+  expect(Acquisition.wanted).toBe(false);
 });

@@ -20,6 +20,7 @@ const output = `migrated [ '0001_foundation', '0002_claims' ]
 seen [ { tenant: 't1', name: '["account","1"]', held: true } ]
 refused true
 expired lost
+told [ 'lease', 'lease' ]
 `;
 
 const compilers = {
