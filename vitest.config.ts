@@ -14,6 +14,8 @@ export default defineConfig({
       { find: /^fencepost\/migrate$/, replacement: source('migrate.ts') },
       { find: /^fencepost\/kysely$/, replacement: source('kysely.ts') },
       { find: /^fencepost\/adapters$/, replacement: source('adapters.ts') },
+      { find: /^fencepost\/events$/, replacement: source('events.ts') },
+      { find: /^fencepost\/opentelemetry$/, replacement: source('opentelemetry.ts') },
       { find: /^fencepost\/redlock$/, replacement: source('redlock.ts') },
       { find: /^fencepost\/testing$/, replacement: source('testing.ts') },
     ],

@@ -49,6 +49,10 @@ await holder.query('select pg_advisory_lock(42)');
 const waiting = Array.from({ length: locks }, () =>
   pool.query('select pg_advisory_lock(42), pg_advisory_unlock(42)'),
 );
+for (let there = -1; there < locks; await delay(100)) {
+  const { rows } = await holder.query('select count(*)::integer as there from pg_locks where not granted');
+  there = rows[0].there;
+}
 
 const entry = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const run = promisify(execFile);

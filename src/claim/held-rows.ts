@@ -3,6 +3,7 @@ import { pause } from '../core/abort.ts';
 import type { Duration } from '../core/duration.ts';
 import { milliseconds } from '../core/duration.ts';
 import { DatabaseError, LimitError, StaleTokenError, StateError } from '../core/errors.ts';
+import { points } from '../core/events.ts';
 import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
@@ -180,6 +181,8 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
       else await this.#end(trx, term);
     };
     const keeper: ClaimKeeper = {
+      table: this.#definition.name,
+      holder: undefined,
       maxAttempts: Infinity,
       keepsReturns: false,
       complete: async (_, work) => {
@@ -199,6 +202,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     };
     const claim: Claim<Row, DB> = new Claim(keeper, attempt, key, row);
     this.#claims.set(claim, attempt);
+    if (points.grant.hasSubscribers) points.grant.publish({ ...claim.about(), waited: 0 });
     return claim;
   }
 

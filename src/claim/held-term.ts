@@ -1,6 +1,7 @@
 import type { Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import type { LossReason } from '../core/errors.ts';
+import { type RenewEvent, spans } from '../core/events.ts';
 import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { stir } from '../sql/claim-held.ts';
 import { endSession } from '../sql/session-lock.ts';
@@ -99,10 +100,22 @@ export class HeldTerm implements Tenure, Place {
     });
   }
 
+  async #tell(sent: Moment): Promise<unknown> {
+    if (!spans.renew.hasSubscribers) return this.#run(stir);
+    const ttl = this.#ttl;
+    const since = elapsed(this.#sign, sent);
+    const facts = { holder: undefined, key: undefined, ttl, since, lag: Math.max(0, since - ttl / 3) };
+    const event: RenewEvent = { of: 'claim', ...facts };
+    return spans.renew.tracePromise(async () => {
+      await this.#run(stir);
+      event.alive = true;
+    }, event);
+  }
+
   async #say(): Promise<void> {
     const sent = this.#clock.now();
     try {
-      await this.#run(stir);
+      await this.#tell(sent);
       if (elapsed(this.#sign, sent) > 0) this.#sign = sent;
     } catch (error) {
       if (this.#state !== 'over') this.end('connection', error);

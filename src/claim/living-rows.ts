@@ -1,6 +1,7 @@
 import { elapsed, type Moment } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { type LossReason, lossTexts } from '../core/errors.ts';
+import { points } from '../core/events.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
 import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
@@ -122,11 +123,13 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   #hand(table: ClaimTable, holder: Holder, row: ClaimedRow): Claim<Row, DB> {
     const { clock, registers } = this.#context;
     const register = registers.of(table.oid);
-    const { deadline, shape } = this.#definition;
+    const { deadline, name, shape } = this.#definition;
     const key = `${shape.table} ${row.key.join('/')}`;
     const tenure = new Attempt(holder, clock, deadline);
     const claim: Claim<Row, DB> = new Claim(
       {
+        table: name,
+        holder: holder.id,
         maxAttempts: shape.maxAttempts,
         keepsReturns: true,
         complete: async (claimed, work) => (await this.#settle()).complete(key, claimed, work),
@@ -144,6 +147,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       row,
     );
     this.#claims.set(claim, tenure);
+    if (points.grant.hasSubscribers) points.grant.publish({ ...claim.about(), waited: 0 });
     return claim;
   }
 

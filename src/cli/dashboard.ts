@@ -48,6 +48,10 @@ async function run({ host, port, load, ...flags }: Flags): Promise<void> {
   const refresh = milliseconds('--refresh', flags.refresh, { min: 100, max: 3_600_000 });
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const allowRevoke = flags.allowRevoke === true;
+  // Before the address is there: who reads it may end this at once.
+  const ended = new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => resolve());
+  });
   const where = { ...placeOf(flags), host, port };
   await using dashboard = await Dashboard.start(
     { ...where, refresh, share: load / 100, allowRevoke, version },
@@ -59,9 +63,7 @@ async function run({ host, port, load, ...flags }: Flags): Promise<void> {
       ? 'Whoever has this address can take leases away. Ctrl-C ends it.'
       : 'It only reads. Whoever uses this machine can open it. Ctrl-C ends it.',
   );
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => resolve());
-  });
+  await ended;
 }
 
 function readPort(given: string): number {

@@ -1,5 +1,6 @@
 import type { Place } from './chain.ts';
 import { LockLostError, type LossReason, StateError } from './errors.ts';
+import { type HoldingSubject, points } from './events.ts';
 
 /** What a tenure tells of its end: something that is held under it. */
 export interface Holding {
@@ -106,6 +107,9 @@ export abstract class Handle implements AsyncDisposable {
     return this.#lost?.reason;
   }
 
+  /** What events say of it. @internal */
+  abstract about(): HoldingSubject;
+
   /** Tells the server, once. @internal */
   protected abstract giveBack(): Promise<void>;
 
@@ -137,6 +141,7 @@ export abstract class Handle implements AsyncDisposable {
     this.#lost = { reason, cause };
     this.#place.leave();
     this.ended();
+    if (points.loss.hasSubscribers) points.loss.publish({ ...this.about(), reason, cause });
     this.#controller?.abort(this.#loss);
   }
 

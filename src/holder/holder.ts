@@ -2,6 +2,7 @@ import { pause, within } from '../core/abort.ts';
 import { Chain, type Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { ArgumentError, DatabaseError, type LossReason } from '../core/errors.ts';
+import { type RenewEvent, spans } from '../core/events.ts';
 import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
@@ -118,7 +119,7 @@ export class Holder implements LeaseTenure {
   renew(_held?: readonly Held[], ttl = this.ttl): Promise<void> {
     if (ttl !== this.ttl)
       throw new ArgumentError('options.ttl', 'nothing, as the lease lives on a heartbeat (renew: true)', ttl);
-    this.#beating ??= this.#beat().finally(() => {
+    this.#beating ??= this.#tellBeat().finally(() => {
       this.#beating = undefined;
     });
     return this.#beating;
@@ -165,6 +166,18 @@ export class Holder implements LeaseTenure {
   /** The server says that this holder is dead. */
   buried(): void {
     this.#end('lost', 'expired');
+  }
+
+  #tellBeat(): Promise<void> {
+    if (!spans.renew.hasSubscribers) return this.#beat();
+    const { id, ttl } = this;
+    const since = elapsed(this.#confirmed, this.#context.clock.now());
+    const lag = Math.max(0, since - ttl / 3);
+    const event: RenewEvent = { of: 'holder', holder: id, key: undefined, ttl, since, lag };
+    return spans.renew.tracePromise(async () => {
+      await this.#beat();
+      event.alive = this.live;
+    }, event);
   }
 
   async #beat(): Promise<void> {

@@ -178,7 +178,7 @@ export class Elections {
   /** Waits until it leads; undefined when that failed and may succeed later, or when the campaign has ended. */
   async #elect(name: LeaseKey, ttl: number, ended: AbortSignal): Promise<Lease | undefined> {
     try {
-      return await this.#context.leases.acquire(name, { ttl, signal: ended });
+      return await this.#context.leases.elect(name, { ttl, signal: ended });
     } catch (error) {
       if (ended.aborted || isRetriable(error)) return undefined;
       throw error;

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { pause } from '../core/abort.ts';
+import type { Acquisition } from '../core/acquisition.ts';
 import { Chain } from '../core/chain.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, isRetriable, LockLostError } from '../core/errors.ts';
+import { points } from '../core/events.ts';
 import { hasState, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
@@ -15,7 +17,7 @@ import { reconcile } from './failover.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
-import { resourceText, topicOf } from './resource.ts';
+import { resourceText, type Sort, topicOf } from './resource.ts';
 
 /** What leases need of their surroundings. */
 export interface LeaseContext {
@@ -35,8 +37,15 @@ export interface Refusal {
 }
 
 /** A call that wants a lease. */
-interface Wanting {
+interface Call {
   readonly resource: Resource;
+}
+
+/** What events tell of it. */
+interface Told {
+  readonly sort: Sort;
+  /** Where somebody wants to be told of it. */
+  readonly acquisition: Acquisition | undefined;
 }
 
 /** One try to get a lease, the way back, and what happens when an answer is lost. */
@@ -60,20 +69,20 @@ export class Granting implements LeaseKeeper {
    * One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`; with
    * `keep` not before, though this process has closed.
    */
-  async try(ask: Ask, ttl: number, renew: boolean, keep: boolean): Promise<Lease | Refusal> {
+  async try(ask: Ask & Told, ttl: number, renew: boolean, keep: boolean): Promise<Lease | Refusal> {
     const answer = await this.#try(({ acquire }) => acquire, ask, ttl, renew);
     if (keep && answer instanceof Lease) this.#kept.add(answer);
     return answer;
   }
 
   /** One try to take up what another process has handed over; refused while a guard of that one is open. */
-  resume(call: Resumption, ttl: number, renew: boolean): Promise<Lease | Refusal> {
+  resume(call: Resumption & Told, ttl: number, renew: boolean): Promise<Lease | Refusal> {
     return this.#try((kinds) => kinds.resume, call, ttl, renew);
   }
 
-  #try<Call extends Wanting>(
-    of: (kinds: Kinds) => Grants<Call>,
-    call: Call,
+  #try<Sent extends Call>(
+    of: (kinds: Kinds) => Grants<Sent>,
+    call: Sent & Told,
     ttl: number,
     renew: boolean,
   ): Promise<Lease | Refusal> {
@@ -87,24 +96,24 @@ export class Granting implements LeaseKeeper {
     });
   }
 
-  async #tryLiving<Call extends Wanting>(
+  async #tryLiving<Sent extends Call>(
     holder: Holder,
-    kind: Kind<Call, Reply>,
-    call: Call,
+    kind: Kind<Sent, Reply>,
+    call: Sent & Told,
   ): Promise<Lease | Refusal> {
     const asking = this.#ask(holder, kind, call);
     const answer = holder.fresh ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
     if ('heldFor' in answer) return answer;
     if (!holder.fresh) await holder.freshen();
-    if (holder.live) return this.#lease(holder, answer);
+    if (holder.live) return this.#lease(holder, answer, call);
     throw lostMeanwhile(call);
   }
 
-  async #tryFixed<Call extends Wanting>(
+  async #tryFixed<Sent extends Call>(
     holder: Holder,
-    grants: Kind<Call, Reply>,
+    grants: Kind<Sent, Reply>,
     { renewFixed }: Kinds,
-    call: Call,
+    call: Sent & Told,
   ): Promise<Lease | Refusal> {
     const { clock, commands } = this.#context;
     const renew = async (all: readonly Held[], ttl: number): Promise<boolean> => {
@@ -115,11 +124,11 @@ export class Granting implements LeaseKeeper {
     const first = new FixedTerm(context, holder);
     const held = await this.#ask(holder, grants, call);
     if ('heldFor' in held) return held;
-    if (first.age < first.ttl / 20) return this.#lease(first, held);
+    if (first.age < first.ttl / 20) return this.#lease(first, held, call);
     // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
     const second = new FixedTerm(context, holder);
     const renewed = await context.renew(held, second.ttl).catch((error: unknown) => error);
-    if (renewed === true && second.remaining() > 0) return this.#lease(second, held);
+    if (renewed === true && second.remaining() > 0) return this.#lease(second, held, call);
     this.giveBack(second, held).catch(() => {});
     throw typeof renewed === 'boolean' ? lostMeanwhile(call) : renewed;
   }
@@ -182,7 +191,7 @@ export class Granting implements LeaseKeeper {
   }
 
   /** Sends it until the server has answered, or until nothing is left to tell because the tenure is over. */
-  async #insist<Call, Answered>(kind: Kind<Call, Answered>, call: Call, tenure: LeaseTenure): Promise<void> {
+  async #insist<Sent, Answered>(kind: Kind<Sent, Answered>, call: Sent, tenure: LeaseTenure): Promise<void> {
     const { clock, commands } = this.#context;
     for (let pausing = 0; ; pausing = Math.min(tenure.ttl / 20, 500)) {
       try {
@@ -209,14 +218,16 @@ export class Granting implements LeaseKeeper {
     await Promise.all(releasing);
   }
 
-  #lease(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Lease {
-    const lease = new Lease(this, tenure, held);
+  #lease(tenure: LeaseTenure, held: readonly [Held, ...Held[]], { sort, acquisition }: Told): Lease {
+    const lease = new Lease(this, tenure, held, sort);
     lease.place = this.#leases.add(lease);
+    if (points.grant.hasSubscribers)
+      points.grant.publish({ ...lease.about(), waited: acquisition?.waited ?? 0 });
     if (this.#revoked.size > 0) this.#checkRevoked(lease);
     return lease;
   }
 
-  async #ask<Call extends Wanting>(holder: Holder, kind: Kind<Call, Reply>, call: Call): Promise<Answer> {
+  async #ask<Sent extends Call>(holder: Holder, kind: Kind<Sent, Reply>, call: Sent): Promise<Answer> {
     for (;;) {
       const { epoch } = holder;
       let answer: Reply;
@@ -252,5 +263,5 @@ export class Granting implements LeaseKeeper {
 
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
 
-const lostMeanwhile = ({ resource }: Wanting, cause?: unknown): LockLostError =>
+const lostMeanwhile = ({ resource }: Call, cause?: unknown): LockLostError =>
   new LockLostError(resourceText(resource), 'expired', { cause });

@@ -1,5 +1,6 @@
 import { nextTick } from 'node:process';
 import type { Clock } from '../core/clock.ts';
+import { spans } from '../core/events.ts';
 import { isCollision } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 import { Link, type Session } from './link.ts';
@@ -165,7 +166,7 @@ class Queue<Call, Answer> implements Sendable {
     const kind = this.#kind;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const rows = await session.query(kind.statement(calls));
+        const rows = await run(session, kind.statement(calls), calls.length);
         const more = kind.confirm?.(rows);
         if (more !== undefined) await session.query(more);
         return kind.read(rows, calls);
@@ -177,4 +178,9 @@ class Queue<Call, Answer> implements Sendable {
       }
     }
   }
+}
+
+function run(session: Session, statement: Statement, calls: number): Promise<Row[]> {
+  if (!spans.batch.hasSubscribers) return session.query(statement);
+  return spans.batch.tracePromise(() => session.query(statement), { statement: statement.name, calls });
 }

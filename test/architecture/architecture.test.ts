@@ -55,6 +55,17 @@ const house: Record<string, { rule: Rule; broken: Record<string, string>[] }> = 
     rule: rules.importedOnlyIn('node-pg-migrate', 'migrate.ts'),
     broken: [{ 'cli.ts': `import { runner } from 'node-pg-migrate';` }],
   },
+  'the API of OpenTelemetry is imported by its entry and its folder': {
+    rule: rules.importedOnlyIn(
+      '@opentelemetry/api',
+      'opentelemetry.ts',
+      'opentelemetry/families.ts',
+      'opentelemetry/instruments.ts',
+      'opentelemetry/metering.ts',
+      'opentelemetry/tracing.ts',
+    ),
+    broken: [{ 'core/events.ts': `import { trace } from '@opentelemetry/api';` }],
+  },
   'kysely is imported by its entry, and its types by claims': {
     rule: rules.onlyTypesOf('kysely', 'kysely.ts', 'claim'),
     broken: [

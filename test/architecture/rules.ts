@@ -9,7 +9,7 @@ const layers = [
   ['cli', 'testing'],
   ['dashboard'],
   ['entry'],
-  ['redlock'],
+  ['redlock', 'opentelemetry'],
   ['fencepost.ts'],
   ['recipe'],
   ['advisory', 'lease', 'claim'],

@@ -20,6 +20,7 @@ const output = `migrated [ '0001_foundation', '0002_claims' ]
 seen [ { tenant: 't1', name: '["account","1"]', held: true } ]
 refused true
 expired lost
+told [ 'lease', 'lease' ]
 `;
 
 const compilers = {
@@ -47,7 +48,9 @@ describe.each([
   beforeAll(async () => {
     await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
     await cp(join(repository, 'test', 'package', 'program.ts'), join(folder, 'program.ts'));
-    const peers = ['pg', 'kysely', '@types/pg', '@types/node'].map((name) => `${name}@${versions[name]}`);
+    const peers = ['pg', 'kysely', '@opentelemetry/api', '@types/pg', '@types/node'].map(
+      (name) => `${name}@${versions[name]}`,
+    );
     const quiet = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
     await run(folder, 'npm', 'install', ...quiet, tarball, ...peers);
   });

@@ -1,9 +1,11 @@
 import { ArgumentError, Fencepost, LockLostError, StateError } from 'fencepost';
+import { migrate } from 'fencepost/migrate';
 import { createTestDatabase, expire, freezeClock, killHolder, startTestServer } from 'fencepost/testing';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { afterAll, expect, inject, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { createRole } from '../support/role.ts';
 
 const database = await createDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
@@ -74,6 +76,24 @@ test('what is not held any more has no holder to kill', async () => {
   const released = await fencepost.leases.acquire('a');
   await released.release();
   await expect(expire(released)).rejects.toThrow(StateError);
+});
+
+test('faults need no more rights than the program has', async () => {
+  await using own = await createDatabase({ template: false });
+  const app = await createRole(own, '_app');
+  await migrate({ connection: own.url, grant: app.name });
+  await using one = new Fencepost({ connection: app.url });
+  await using other = new Fencepost({ connection: app.url });
+  const lease = await one.leases.acquire('a');
+  const waiting = other.leases.acquire('a', { wait: '1m' });
+  await expire(lease);
+  await (await waiting).release();
+  const [second, lock] = [await one.leases.acquire('a'), await one.advisory.acquire('b')];
+  await killHolder(second);
+  await killHolder(lock);
+  expect([second.state, lock.state]).toEqual(['lost', 'lost']);
+  await using _lease = await other.leases.acquire('a', { wait: '10s' });
+  await using _lock = await other.advisory.acquire('b', { wait: '10s' });
 });
 
 test.each(['columns', 'held'] as const)(

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { ArgumentError, LockTimeoutError, StateError } from 'fencepost';
 import { createMemoryFencepost, freezeClock, killHolder } from 'fencepost/testing';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -111,6 +112,25 @@ test('two session locks of one process are lost together when their session is k
     ['lost', 'connection'],
   ]);
   await (await waiting).release();
+});
+
+test('who leads can be followed', async () => {
+  await using one = createMemoryFencepost();
+  await using other = createMemoryFencepost({ beside: one });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const campaign = one.elections.campaign('scheduler', { signal }, async (term) => {
+    await once(term.signal, 'abort');
+  });
+  const seen: (string | undefined)[] = [];
+  for await (const leader of other.elections.observe('scheduler', { poll: 20 })) {
+    if (leader !== null) {
+      seen.push(leader.application);
+      controller.abort();
+    } else if (signal.aborted) break;
+  }
+  expect(seen).toEqual(['memory:1']);
+  await campaign;
 });
 
 test('wrong arguments are refused by name', async () => {

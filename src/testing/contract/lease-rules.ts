@@ -151,6 +151,24 @@ export const leaseRules: readonly LeaseRule[] = [
     },
   },
   {
+    name: 'a greater number of slots lets more in at once, a smaller one as the holders leave',
+    async run({ one, other }) {
+      const ask = (slots: number) => one.leases.tryAcquire('a', { ttl, slots });
+      const leases = [await ask(2), await ask(2), await ask(3)];
+      assert.deepEqual(
+        leases.map((lease) => lease?.slot),
+        [0, 1, 2],
+      );
+      await leases[0]?.release();
+      assert.equal(await other.leases.tryAcquire('a', { ttl, slots: 2 }), null);
+      await leases[1]?.release();
+      const next = await ask(2);
+      assert.equal(next?.slot, 0);
+      assert.equal(await other.leases.tryAcquire('a', { ttl }), null);
+      await release([leases[2] ?? null, next]);
+    },
+  },
+  {
     name: 'a limit for a tenant and one over all tenants hold together',
     async run({ one }) {
       const ask = (tenant: string) =>
