@@ -157,15 +157,15 @@ export function claimNamedRows(
 function take(table: ClaimTable, grouped: boolean): string {
   const { schema, maxAttempts } = table;
   const { source } = namesOf(table);
-  const answer = [
-    'fp_p.fp_rank',
-    'fp_t.token::text',
-    'fp_t.attempts',
-    `fp_t.holder_id = ${nobody}`,
-    'fp_p.fp_tenant',
-    'fp_p.fp_name',
-    groupFact(grouped),
-  ];
+  const answer = facts(table, {
+    rank: 'fp_p.fp_rank',
+    token: 'fp_t.token',
+    attempts: 'fp_t.attempts',
+    aside: `fp_t.holder_id = ${nobody}`,
+    names: ['fp_p.fp_tenant', 'fp_p.fp_name'],
+    group: groupFact(grouped),
+    key: (place) => `fp_p.fp_${place + 1}`,
+  });
   return `fencepost_taken as materialized (
         select fp_t.* from (
           select array_agg(fp_tenant) as tenants, array_agg(fp_name) as names from fencepost_picked
@@ -173,7 +173,7 @@ function take(table: ClaimTable, grouped: boolean): string {
           $1::uuid, $2::integer, ${source}, ${maxAttempts}, ${dead}, fp_n.tenants, fp_n.names) fp_t
         where fp_n.names is not null
       )
-      select ${facts(table, answer, (place) => `fp_p.fp_${place + 1}`)}, (fp_p.fp_row).*
+      select ${answer}, (fp_p.fp_row).*
       from fencepost_picked fp_p
       left join fencepost_taken fp_t on fp_t.tenant = fp_p.fp_tenant and fp_t.key = fp_p.fp_name`;
 }
