@@ -48,10 +48,10 @@ export function claimRows(
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `for no key update of ${table.bare} skip locked`;
   const claims = claimsOf(table);
-  const { tenant: name, key } = namesOf(table);
   // Rows in flight come first in the order: to look each of them up would cost more than to read them all once. With
-  // the limit Postgres expects few enough of them to keep them hashed; the others are looked up.
-  const free = `${dead} is not null and (${name}, ${key}) not in (select tenant, key from fencepost_flight)
+  // the limit Postgres expects few enough of them to keep them hashed; the others are looked up. By the key alone: a
+  // row whose tenant was changed since is the same row.
+  const free = `${dead} is not null and (${columnsOf(table)}) not in (${flightOf(table)} limit 20000)
         and not ${hasClaim(table, 'fp_c.holder_id is not null')}`;
   const shared = { columns: locked(table), free, most: '$3::integer', lock };
   // What is known by its claim is looked up row by row: a join could read the whole table.
@@ -59,9 +59,6 @@ export function claimRows(
     name: 'claim_rows',
     text: `with recursive ${holdersOf(claims, 'fp_c.holder_id')},
       ${judged(table, holders)},
-      fencepost_flight as materialized (
-        select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id > ${nobody} limit 20000
-      ),
       ${
         fair
           ? shares(table, shared, cursor, 4)
@@ -112,10 +109,18 @@ function claimKeyed(
   };
 }
 
-/** Nobody who lives has it. */
+/** Nobody who lives has it, under this tenant or the one that it had when it was claimed. */
 function takeable(table: ClaimTable): string {
   const free = `(fp_c.holder_id = any (${dead}::uuid[]) and fp_c.due <= now())`;
-  return `not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}`;
+  const unclaimed = `not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}`;
+  if (table.tenant === undefined) return unclaimed;
+  return `${unclaimed} and (${columnsOf(table)}) not in (${flightOf(table)} and fp_c.holder_id <> all (${dead}::uuid[]))`;
+}
+
+/** The keys of the rows that somebody has. */
+function flightOf(table: ClaimTable): string {
+  const parts = table.types.map((_, place) => partOf('fp_c.key', table.types, place));
+  return `select ${parts.join(', ')} ${claimsOf(table)} and fp_c.holder_id > ${nobody}`;
 }
 
 /** How many rows of each key somebody has who lives. */
