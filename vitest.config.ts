@@ -14,7 +14,10 @@ export default defineConfig({
       { find: /^fencepost\/migrate$/, replacement: source('migrate.ts') },
       { find: /^fencepost\/kysely$/, replacement: source('kysely.ts') },
       { find: /^fencepost\/adapters$/, replacement: source('adapters.ts') },
+      { find: /^fencepost\/events$/, replacement: source('events.ts') },
+      { find: /^fencepost\/opentelemetry$/, replacement: source('opentelemetry.ts') },
       { find: /^fencepost\/redlock$/, replacement: source('redlock.ts') },
+      { find: /^fencepost\/testing$/, replacement: source('testing.ts') },
     ],
   },
   test: {
@@ -23,8 +26,9 @@ export default defineConfig({
     pool: 'forks',
     // Most files wait for servers and processes rather than compute.
     maxWorkers: availableParallelism() + 1,
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    // Against what hangs: a machine may be slow.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     retry: 0,
     tags: scenarios.map(({ id, promise }) => ({ name: id, description: promise })),
     allowOnly: !CI,

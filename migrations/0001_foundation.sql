@@ -45,7 +45,9 @@ create table holder (
   epoch integer not null default 0,
   beat_at timestamptz not null,
   opened_at timestamptz not null,
-  application text not null default ''
+  application text not null default '',
+  -- That of the server when it was opened, or settled after a failover.
+  timeline bigint not null
 ) with (fillfactor = 50);
 
 -- holder_id null: free. expires_at null: held as long as the holder's row is there and has not expired.
@@ -80,6 +82,7 @@ create table ticket (
   holder_id uuid not null,
   nonce uuid not null unique,
   shared boolean not null,
+  since timestamptz not null,
   primary key (tenant, name, id)
 );
 
@@ -106,9 +109,26 @@ begin
 end
 $$;
 
+-- Ends when everything committed before it is on the disk, and on the synchronous standby where there is one.
+create or replace function flush() returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform durable();
+  -- Something has to be written: the commit of a transaction that wrote nothing waits for no disk.
+  perform pg_logical_emit_message(true, 'fencepost', '');
+end
+$$;
+
+-- The WAL timeline: each promotion of a standby begins another. pg_walfile_name shows the new one at once,
+-- pg_control_checkpoint only after a checkpoint.
+create or replace function timeline() returns bigint
+language sql volatile
+return ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+
 -- Above 44 bits of counter stands the era: the WAL timeline, so that a promoted standby that lost the newest tokens
--- still draws greater ones, plus what adopt has added for the systems that this one continues. pg_walfile_name shows
--- the new timeline at once, pg_control_checkpoint only after a checkpoint.
+-- still draws greater ones, plus what adopt has added for the systems that this one continues.
 -- Call it only while the rows that get the token are locked.
 create or replace function next_token() returns bigint
 language plpgsql volatile
@@ -136,7 +156,7 @@ begin
       update state set database = v_database;
     end if;
   end if;
-  v_era := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint + v_state.timeline_offset;
+  v_era := timeline() + v_state.timeline_offset;
   -- Once after each promotion, so that whoever adopts a copy of this knows how far it has come.
   if v_era > v_state.era then
     update state set era = v_era where era < v_era;
@@ -246,15 +266,15 @@ begin
   delete from holder where id in (
     select id from holder where expires_at < v_now - interval '1 hour' limit 10 for update skip locked);
   delete from revocation r where not exists (select from holder h where h.id = r.holder_id);
-  insert into holder (id, ttl, expires_at, beat_at, opened_at, application)
-  values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application);
+  insert into holder (id, ttl, expires_at, beat_at, opened_at, application, timeline)
+  values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application, timeline());
   return v_id;
 end
 $$;
 
 -- Extends a holder that has not expired; not alive when it has: then it is dead for good. revoked: something of it was
--- revoked that it has not been told of.
-create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean)
+-- revoked that it has not been told of. moved: it is from before the last failover, and has not been settled since.
+create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean, out moved boolean)
 language plpgsql volatile security definer
 set search_path from current
 as $$
@@ -269,6 +289,7 @@ begin
   if alive then
     update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
   end if;
+  moved := alive and v_holder.timeline <> timeline();
   revoked := exists (select from revocation r where r.holder_id = p_holder);
 end
 $$;
@@ -281,6 +302,17 @@ as $$
 begin
   delete from revocation r where r.holder_id = p_holder and r.token = any (p_told);
   return array(select r.token from revocation r where r.holder_id = p_holder);
+end
+$$;
+
+-- After a failover: its process has compared what it holds with what is here.
+create or replace function holder_settle(p_holder uuid) returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  perform durable();
+  update holder set timeline = timeline() where id = p_holder;
 end
 $$;
 
@@ -476,15 +508,20 @@ begin
     select count(*) into v_rows from lease l
     where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit;
     exit when v_first + v_rows >= v_limit;
+    if v_first + v_rows > 0 then
+      -- Before there is another row, and locked until then: a sweep removes a crowded row that has no others.
+      perform lease_crowd(p_tenant, p_name);
+      perform from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = 0 for key share skip locked;
+      if not found then
+        return null;
+      end if;
+    end if;
     insert into lease (tenant, name, slot)
     select p_tenant, p_name, min(s.slot) from generate_series(v_first, v_first + v_rows) s(slot)
     where not exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = s.slot)
     having count(*) > 0  -- others may have made them since they were counted
     on conflict do nothing;
-    if v_first + v_rows > 0 then
-      perform lease_crowd(p_tenant, p_name);
-    end if;
   end loop;
   if v_slot is null or p_shared then
     return v_slot;
@@ -612,8 +649,8 @@ begin
     if v_ticket is null and (p_fair or p_shared or exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.shared and l.holder_id is not null))
     then
-      insert into ticket (tenant, name, holder_id, nonce, shared)
-      values (p_tenant, p_name, p_holder, p_nonce, p_shared);
+      insert into ticket (tenant, name, holder_id, nonce, shared, since)
+      values (p_tenant, p_name, p_holder, p_nonce, p_shared, v_now);
     end if;
     -- Marked under the lock of a lease that is still held: its release comes later, and sees the mark.
     select count(*) into v_unmarked from lease l
@@ -825,9 +862,12 @@ $$;
 
 -- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
 -- from 1) it found so. The nonce stays: a guard may still be open.
+--
+-- p_early: who waits is woken before the release is on the disk. They lose nothing by it: the log is written in order,
+-- so no grant to them is there without the release. But it counts only after flush(), where unflushed says so.
 create or replace function lease_release(
-  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
-returns integer[]
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[], p_early boolean default false,
+  out released integer[], out unflushed boolean)
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -840,7 +880,6 @@ set enable_memoize = off
 set jit = off
 as $$
 declare
-  v_released integer[];
   v_tenants text[];
   v_names text[];
   v_now timestamptz := clock_timestamp();
@@ -854,11 +893,16 @@ begin
     returning a.ord::integer, l.tenant, l.name, l.wanted
   )
   select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
-  into v_released, v_tenants, v_names from freed f;
+  into released, v_tenants, v_names from freed f;
   if v_tenants is not null then
+    if p_early then
+      perform set_config('synchronous_commit', 'off', true);
+    end if;
     perform wake(v_tenants, v_names);
   end if;
-  return coalesce(v_released, '{}');
+  -- What is not found may have been released by the same call, whose answer was lost.
+  released := coalesce(released, '{}');
+  unflushed := p_early and (v_tenants is not null or cardinality(released) < cardinality(p_names));
 end
 $$;
 
@@ -903,6 +947,44 @@ begin
   select array_agg(ord) into v_renewed from renewed;
   return coalesce(v_renewed, '{}');
 end
+$$;
+
+-- Which of these (counted from 1) the holder has, with exactly these tokens.
+create or replace function lease_known(
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
+returns integer[]
+language plpgsql stable security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return array(
+    select a.ord
+    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
+    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    where l.token = a.token and l.holder_id = p_holder);
+end
+$$;
+
+-- What a holder has that lives on its heartbeat, in the order of tenant, name and slot: so many after the place given,
+-- as a list of [tenant, name, slot, token]. Reads the whole table.
+create or replace function lease_of(
+  p_holder uuid, p_tenant text default '', p_name text default '', p_slot integer default -1,
+  p_limit integer default 1000)
+returns jsonb
+language sql stable security definer
+set search_path from current
+as $$
+  select coalesce(jsonb_agg(jsonb_build_array(tenant, name, slot, token::text) order by tenant, name, slot), '[]')
+  from (
+    select tenant, name, slot, token from lease
+    where holder_id = p_holder and expires_at is null and (tenant, name, slot) > (p_tenant, p_name, p_slot)
+    order by tenant, name, slot limit p_limit) l
 $$;
 
 -- Gives up places in queues; who stands behind them is told.
@@ -1098,7 +1180,7 @@ as $$
 declare
   v_leap constant bigint := 1024;
   v_system bigint := (select system_identifier from pg_control_system());
-  v_timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+  v_timeline bigint := timeline();
   v_state state;
   v_era bigint;
 begin
@@ -1139,6 +1221,9 @@ set jit = off
 as $$
 declare
   v_before timestamptz := clock_timestamp() - p_age;
+  v_tenants text[];
+  v_names text[];
+  v_slots integer[];
   v_floor bigint;
 begin
   perform durable();
@@ -1148,19 +1233,28 @@ begin
 
   -- FOR UPDATE looks again at what was changed meanwhile, and skips what is being changed or guarded. A holder that
   -- expired before then is dead for good, whether it was buried or not.
-  with unused as materialized (
+  select array_agg(u.tenant), array_agg(u.name), array_agg(u.slot) into v_tenants, v_names, v_slots
+  from (
     select l.tenant, l.name, l.slot
     from lease l
     where (l.tenant, l.name, l.slot) > (p_tenant, p_name, p_slot)
       and (last_slot is null or (l.tenant, l.name, l.slot) <= (last_tenant, last_name, last_slot))
       and greatest(l.released_at, l.acquired_at) < v_before
-      and not l.crowded  -- it says so for the other rows of its resource
       and (l.holder_id is null
            or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') < v_before)
     for update of l skip locked
-  ), removed as (
-    delete from lease l using unused u
+  ) u;
+  -- A crowded row says so for the other rows of its resource, and goes once they are gone. Whoever makes another one
+  -- holds a lock on it meanwhile, so there are none but those that this statement sees. The gate of a barrier says who
+  -- was let in, and goes once nobody has a place there: whoever comes later has a greater token than it.
+  with removed as (
+    delete from lease l using unnest(v_tenants, v_names, v_slots) u(tenant, name, slot)
     where l.tenant = u.tenant and l.name = u.name and l.slot = u.slot
+      and not (l.crowded and exists (
+        select from lease o where o.tenant = l.tenant and o.name = l.name and o.slot > 0))
+      and not (l.crowded and starts_with(l.name, '["fencepost","barrier gate",') and exists (
+        select from lease o where o.tenant = l.tenant
+          and o.name = replace(l.name, '["fencepost","barrier gate",', '["fencepost","barrier",')))
     returning l.token
   )
   select count(*), max(token) into swept, v_floor from removed;
@@ -1187,7 +1281,7 @@ begin
       select 'USAGE', format('schema %I', nspname), nspacl from pg_namespace where oid = v_schema
       union all
       select 'EXECUTE', format('function %s', oid::regprocedure), proacl from pg_proc
-      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in', 'claim_live'))
+      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in', 'family', 'claim_live', 'claim_state', 'claim_counts'))
       union all
       select 'SELECT', format('%s', oid::regclass), relacl from pg_class
       where relnamespace = v_schema and relkind = 'v'
@@ -1239,7 +1333,7 @@ begin
   end if;
 
   perform durable();
-  -- Crowded, as the barrier itself: a sweep would make those who are in count for the next round.
+  -- Crowded: a sweep that removed it would make those who are in count for the next round.
   insert into lease (tenant, name, crowded) values (p_tenant, p_gate, true) on conflict do nothing;
   select l.token into v_gate from lease l
   where l.tenant = p_tenant and l.name = p_gate and l.slot = 0 for no key update;
@@ -1311,30 +1405,48 @@ as $$
   where l.tenant = p_tenant and l.name = p_name and l.holder_id = '00000000-0000-0000-0000-000000000000'
 $$;
 
--- What operators see of leases. held: somebody has it as of now.
+-- What a key is about, without what tells it from others of its kind: the first part of a list, else the text before its
+-- first digit or one of : / . #, without what joins the two. 'import:17', 'import 18' and '["import","19"]' are of one
+-- family. Inlined into the statement that calls it: 0.4 microseconds, where translate and split_part took 0.6.
+create or replace function family(name text) returns text
+language sql immutable parallel safe
+return case when name like '["%' then split_part(name, '"', 2)
+            else rtrim(substring(name from '^[^0-9:/.#]*'), ' -_') end;
+
+-- What operators see of leases. held: somebody has it as of now. wanted: somebody waits for it, or did a moment ago.
+-- seconds_left: until it ends, unless it is renewed.
 create or replace view leases as
 select l.tenant, l.name, l.slot, l.token, l.holder_id,
        l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held,
-       coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application, l.shared, l.revoked, l.metadata
+       coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application, l.shared, l.revoked, l.metadata,
+       l.wanted, family(l.name) as family,
+       extract(epoch from coalesce(l.expires_at, h.expires_at) - clock_timestamp())::float8 as seconds_left
 from lease l
 left join holder h on h.id = l.holder_id;
 
 -- The processes that hold something, or did until a moment ago.
 create or replace view holders as
-select h.id, h.application, h.ttl, h.expires_at, h.beat_at, h.opened_at, h.expires_at > clock_timestamp() as alive
+select h.id, h.application, h.ttl, h.expires_at, h.beat_at, h.opened_at, h.expires_at > clock_timestamp() as alive,
+       extract(epoch from h.expires_at - clock_timestamp())::float8 as seconds_left,
+       extract(epoch from clock_timestamp() - h.beat_at)::float8 as seconds_silent
 from holder h;
+
+-- Session and transaction locks of this database, held and waited for. Keys are numbers: key() tells the one of a text.
+create or replace view locks as
+select l.classid::bigint << 32 | l.objid::bigint as key,
+       case l.mode when 'ShareLock' then 'shared' else 'exclusive' end as mode, l.granted, l.pid,
+       a.application_name as application, l.waitstart as since
+from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.objsubid = 1
+  and l.database = (select oid from pg_database where datname = current_database());
 
 -- Who waits: for session and transaction locks in the server's queue, by their keys, and for leases. Of leases the
 -- view has those who stand in line, each with their process, and one row for any number of others, without a process.
 create or replace view waiters as
-select 'lock' as kind, null as tenant, null as name, l.classid::bigint << 32 | l.objid::bigint as key,
-       case l.mode when 'ShareLock' then 'shared' else 'exclusive' end as mode, a.application_name as application,
-       l.pid, l.waitstart as since
-from pg_locks l left join pg_stat_activity a on a.pid = l.pid
-where l.locktype = 'advisory' and l.objsubid = 1 and not l.granted
-  and l.database = (select oid from pg_database where datname = current_database())
+select 'lock' as kind, null as tenant, null as name, l.key, l.mode, l.application, l.pid, l.since
+from locks l where not l.granted
 union all
-select 'lease', t.tenant, t.name, null, case when t.shared then 'shared' else 'exclusive' end, h.application, null, null
+select 'lease', t.tenant, t.name, null, case when t.shared then 'shared' else 'exclusive' end, h.application, null, t.since
 from ticket t join holder h on h.id = t.holder_id and h.expires_at > clock_timestamp()
 union all
 select 'lease', l.tenant, l.name, null, null, null, null, null
@@ -1342,8 +1454,45 @@ from lease l
 where l.wanted and l.slot = 0 and l.holder_id is not null
   and not exists (select from ticket t where t.tenant = l.tenant and t.name = l.name);
 
+-- Who is in whose way: a row for each of those who wait and each of those who have what they wait for. Of a lock that is
+-- shared the way may also be barred by the first who waits for it alone. Whoever waits for a lease and does not stand in
+-- line has no application here. Not in it: who waits for the last place of all tenants together.
+create or replace view blocked as
+with found as materialized (select * from locks)
+select 'lock' as kind, null as tenant, null as name, w.key, w.mode, w.application, w.pid, w.since,
+       b.application as by_application, b.pid as by_pid, null::bigint as by_token
+from found w join found b on b.key = w.key and b.granted and (w.mode = 'exclusive' or b.mode = 'exclusive')
+where not w.granted
+union all
+select 'lock', null, null, w.key, w.mode, w.application, w.pid, w.since, b.application, b.pid, null
+from found w
+join (select distinct on (f.key) f.* from found f where not f.granted and f.mode = 'exclusive' order by f.key, f.since) b
+  on b.key = w.key and b.since < w.since
+where not w.granted and w.mode = 'shared'
+union all
+select 'lease', w.tenant, w.name, null, w.mode, w.application, null, w.since, h.application, null, l.token
+from waiters w
+join lease l on l.tenant = w.tenant and l.name = w.name and not (l.shared and coalesce(w.mode = 'shared', false))
+join holder h on h.id = l.holder_id
+where w.kind = 'lease' and coalesce(l.expires_at, h.expires_at) > clock_timestamp();
+
+-- Leases by tenant and family. It reads the whole table of leases, and counts before it looks who lives: 7 ms for 10,000.
+create or replace view lease_counts as
+select g.tenant, g.family, sum(g.count)::bigint as known, coalesce(sum(g.count) filter (where g.held), 0)::bigint as held,
+       coalesce(sum(g.count) filter (where g.held and g.wanted), 0)::bigint as wanted,
+       coalesce(sum(g.count) filter (where g.held and g.revoked), 0)::bigint as revoked,
+       extract(epoch from min(g.expires_at) filter (where g.held) - clock_timestamp())::float8 as seconds_left
+from (
+  select l.tenant, l.family, l.count, l.wanted, l.revoked, coalesce(l.expires_at, h.expires_at) as expires_at,
+         l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held
+  from (
+    select tenant, family(name) as family, holder_id, expires_at, wanted, revoked, count(*) from lease
+    group by 1, 2, 3, 4, 5, 6) l
+  left join holder h on h.id = l.holder_id) g
+group by 1, 2;
+
 -- The numbers of the moment, for those who watch. tokens: how many were drawn so far, so that two looks give a rate; it
--- starts anew with each era. It counts the whole lease table: a few milliseconds for 10,000.
+-- starts anew with each era. It counts the whole lease table, by holder before it looks who lives: 1.3 ms for 10,000.
 create or replace function overview(
   out holders_alive bigint, out holders_expired bigint, out leases_known bigint, out leases_held bigint,
   out tickets bigint, out tokens bigint)
@@ -1353,7 +1502,11 @@ as $$
   select h.alive, h.expired, l.known, l.held, t.tickets, coalesce(pg_sequence_last_value('token'), 0)
   from (select count(*) filter (where expires_at > clock_timestamp()) as alive,
                count(*) filter (where expires_at <= clock_timestamp()) as expired from holder) h,
-       (select count(*) as known, count(*) filter (where held) as held from leases) l,
+       (select coalesce(sum(g.count), 0)::bigint as known, coalesce(sum(g.count) filter (
+                 where g.holder_id is not null
+                   and coalesce(g.expires_at, o.expires_at, '-infinity') > clock_timestamp()), 0)::bigint as held
+        from (select holder_id, expires_at, count(*) from lease group by 1, 2) g
+        left join holder o on o.id = g.holder_id) l,
        (select count(*) as tickets from ticket) t
 $$;
 
@@ -1385,7 +1538,7 @@ end
 $$;
 
 -- Down Migration
-drop view leases, holders, waiters;
+drop view lease_counts, blocked, waiters, locks, holders, leases;
 
 -- In one statement: some depend on others.
 do $$

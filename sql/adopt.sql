@@ -10,7 +10,7 @@ as $$
 declare
   v_leap constant bigint := 1024;
   v_system bigint := (select system_identifier from pg_control_system());
-  v_timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+  v_timeline bigint := timeline();
   v_state state;
   v_era bigint;
 begin

@@ -28,7 +28,7 @@ begin
   end if;
 
   perform durable();
-  -- Crowded, as the barrier itself: a sweep would make those who are in count for the next round.
+  -- Crowded: a sweep that removed it would make those who are in count for the next round.
   insert into lease (tenant, name, crowded) values (p_tenant, p_gate, true) on conflict do nothing;
   select l.token into v_gate from lease l
   where l.tenant = p_tenant and l.name = p_gate and l.slot = 0 for no key update;

@@ -1,6 +1,6 @@
 -- Extends a holder that has not expired; not alive when it has: then it is dead for good. revoked: something of it was
--- revoked that it has not been told of.
-create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean)
+-- revoked that it has not been told of. moved: it is from before the last failover, and has not been settled since.
+create or replace function holder_beat(p_holder uuid, out alive boolean, out revoked boolean, out moved boolean)
 language plpgsql volatile security definer
 set search_path from current
 as $$
@@ -15,6 +15,7 @@ begin
   if alive then
     update holder set expires_at = v_now + v_holder.ttl, beat_at = v_now where id = p_holder;
   end if;
+  moved := alive and v_holder.timeline <> timeline();
   revoked := exists (select from revocation r where r.holder_id = p_holder);
 end
 $$;

@@ -12,8 +12,8 @@ begin
   delete from holder where id in (
     select id from holder where expires_at < v_now - interval '1 hour' limit 10 for update skip locked);
   delete from revocation r where not exists (select from holder h where h.id = r.holder_id);
-  insert into holder (id, ttl, expires_at, beat_at, opened_at, application)
-  values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application);
+  insert into holder (id, ttl, expires_at, beat_at, opened_at, application, timeline)
+  values (v_id, p_ttl, v_now + p_ttl, v_now, v_now, p_application, timeline());
   return v_id;
 end
 $$;

@@ -56,15 +56,20 @@ begin
     select count(*) into v_rows from lease l
     where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit;
     exit when v_first + v_rows >= v_limit;
+    if v_first + v_rows > 0 then
+      -- Before there is another row, and locked until then: a sweep removes a crowded row that has no others.
+      perform lease_crowd(p_tenant, p_name);
+      perform from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = 0 for key share skip locked;
+      if not found then
+        return null;
+      end if;
+    end if;
     insert into lease (tenant, name, slot)
     select p_tenant, p_name, min(s.slot) from generate_series(v_first, v_first + v_rows) s(slot)
     where not exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = s.slot)
     having count(*) > 0  -- others may have made them since they were counted
     on conflict do nothing;
-    if v_first + v_rows > 0 then
-      perform lease_crowd(p_tenant, p_name);
-    end if;
   end loop;
   if v_slot is null or p_shared then
     return v_slot;

@@ -1,8 +1,11 @@
 -- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
 -- from 1) it found so. The nonce stays: a guard may still be open.
+--
+-- p_early: who waits is woken before the release is on the disk. They lose nothing by it: the log is written in order,
+-- so no grant to them is there without the release. But it counts only after flush(), where unflushed says so.
 create or replace function lease_release(
-  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
-returns integer[]
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[], p_early boolean default false,
+  out released integer[], out unflushed boolean)
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -15,7 +18,6 @@ set enable_memoize = off
 set jit = off
 as $$
 declare
-  v_released integer[];
   v_tenants text[];
   v_names text[];
   v_now timestamptz := clock_timestamp();
@@ -29,10 +31,15 @@ begin
     returning a.ord::integer, l.tenant, l.name, l.wanted
   )
   select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
-  into v_released, v_tenants, v_names from freed f;
+  into released, v_tenants, v_names from freed f;
   if v_tenants is not null then
+    if p_early then
+      perform set_config('synchronous_commit', 'off', true);
+    end if;
     perform wake(v_tenants, v_names);
   end if;
-  return coalesce(v_released, '{}');
+  -- What is not found may have been released by the same call, whose answer was lost.
+  released := coalesce(released, '{}');
+  unflushed := p_early and (v_tenants is not null or cardinality(released) < cardinality(p_names));
 end
 $$;

@@ -15,6 +15,9 @@ set jit = off
 as $$
 declare
   v_before timestamptz := clock_timestamp() - p_age;
+  v_tenants text[];
+  v_names text[];
+  v_slots integer[];
   v_floor bigint;
 begin
   perform durable();
@@ -24,19 +27,28 @@ begin
 
   -- FOR UPDATE looks again at what was changed meanwhile, and skips what is being changed or guarded. A holder that
   -- expired before then is dead for good, whether it was buried or not.
-  with unused as materialized (
+  select array_agg(u.tenant), array_agg(u.name), array_agg(u.slot) into v_tenants, v_names, v_slots
+  from (
     select l.tenant, l.name, l.slot
     from lease l
     where (l.tenant, l.name, l.slot) > (p_tenant, p_name, p_slot)
       and (last_slot is null or (l.tenant, l.name, l.slot) <= (last_tenant, last_name, last_slot))
       and greatest(l.released_at, l.acquired_at) < v_before
-      and not l.crowded  -- it says so for the other rows of its resource
       and (l.holder_id is null
            or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') < v_before)
     for update of l skip locked
-  ), removed as (
-    delete from lease l using unused u
+  ) u;
+  -- A crowded row says so for the other rows of its resource, and goes once they are gone. Whoever makes another one
+  -- holds a lock on it meanwhile, so there are none but those that this statement sees. The gate of a barrier says who
+  -- was let in, and goes once nobody has a place there: whoever comes later has a greater token than it.
+  with removed as (
+    delete from lease l using unnest(v_tenants, v_names, v_slots) u(tenant, name, slot)
     where l.tenant = u.tenant and l.name = u.name and l.slot = u.slot
+      and not (l.crowded and exists (
+        select from lease o where o.tenant = l.tenant and o.name = l.name and o.slot > 0))
+      and not (l.crowded and starts_with(l.name, '["fencepost","barrier gate",') and exists (
+        select from lease o where o.tenant = l.tenant
+          and o.name = replace(l.name, '["fencepost","barrier gate",', '["fencepost","barrier",')))
     returning l.token
   )
   select count(*), max(token) into swept, v_floor from removed;

@@ -78,8 +78,8 @@ begin
     if v_ticket is null and (p_fair or p_shared or exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.shared and l.holder_id is not null))
     then
-      insert into ticket (tenant, name, holder_id, nonce, shared)
-      values (p_tenant, p_name, p_holder, p_nonce, p_shared);
+      insert into ticket (tenant, name, holder_id, nonce, shared, since)
+      values (p_tenant, p_name, p_holder, p_nonce, p_shared, v_now);
     end if;
     -- Marked under the lock of a lease that is still held: its release comes later, and sees the mark.
     select count(*) into v_unmarked from lease l

@@ -1,6 +1,5 @@
 -- Above 44 bits of counter stands the era: the WAL timeline, so that a promoted standby that lost the newest tokens
--- still draws greater ones, plus what adopt has added for the systems that this one continues. pg_walfile_name shows
--- the new timeline at once, pg_control_checkpoint only after a checkpoint.
+-- still draws greater ones, plus what adopt has added for the systems that this one continues.
 -- Call it only while the rows that get the token are locked.
 create or replace function next_token() returns bigint
 language plpgsql volatile
@@ -28,7 +27,7 @@ begin
       update state set database = v_database;
     end if;
   end if;
-  v_era := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint + v_state.timeline_offset;
+  v_era := timeline() + v_state.timeline_offset;
   -- Once after each promotion, so that whoever adopts a copy of this knows how far it has come.
   if v_era > v_state.era then
     update state set era = v_era where era < v_era;

@@ -1,14 +1,10 @@
 -- Who waits: for session and transaction locks in the server's queue, by their keys, and for leases. Of leases the
 -- view has those who stand in line, each with their process, and one row for any number of others, without a process.
 create or replace view waiters as
-select 'lock' as kind, null as tenant, null as name, l.classid::bigint << 32 | l.objid::bigint as key,
-       case l.mode when 'ShareLock' then 'shared' else 'exclusive' end as mode, a.application_name as application,
-       l.pid, l.waitstart as since
-from pg_locks l left join pg_stat_activity a on a.pid = l.pid
-where l.locktype = 'advisory' and l.objsubid = 1 and not l.granted
-  and l.database = (select oid from pg_database where datname = current_database())
+select 'lock' as kind, null as tenant, null as name, l.key, l.mode, l.application, l.pid, l.since
+from locks l where not l.granted
 union all
-select 'lease', t.tenant, t.name, null, case when t.shared then 'shared' else 'exclusive' end, h.application, null, null
+select 'lease', t.tenant, t.name, null, case when t.shared then 'shared' else 'exclusive' end, h.application, null, t.since
 from ticket t join holder h on h.id = t.holder_id and h.expires_at > clock_timestamp()
 union all
 select 'lease', l.tenant, l.name, null, null, null, null, null

@@ -4,7 +4,9 @@ export type { TransactionAdapter } from './session/transaction.ts';
 
 /** A transaction of postgres.js, as `sql.begin` and `sql.savepoint` give it. */
 export interface PostgresJsTransaction {
+  /** Runs a statement. */
   unsafe(text: string, values?: never[]): PromiseLike<readonly unknown[]>;
+  /** Runs work in a savepoint. */
   savepoint(work: (sql: PostgresJsTransaction) => Promise<unknown>): Promise<unknown>;
 }
 
@@ -29,7 +31,9 @@ export function fromPostgresJs(trx: PostgresJsTransaction): TransactionAdapter {
 
 /** A transaction of Knex, as `knex.transaction` gives it. */
 export interface KnexTransaction {
+  /** Runs a statement. */
   raw(text: string, values: never[]): PromiseLike<unknown>;
+  /** Only transactions have it. */
   commit(): unknown;
 }
 
@@ -52,15 +56,20 @@ export function fromKnex(trx: KnexTransaction): TransactionAdapter {
 
 /** A transaction of Drizzle, as `db.transaction` gives it. */
 export interface DrizzleTransaction {
+  /** Runs a query. */
   execute(query: never): PromiseLike<unknown>;
+  /** Runs work in a savepoint. */
   transaction(work: (tx: DrizzleTransaction) => Promise<unknown>): Promise<unknown>;
+  /** Only transactions have it. */
   rollback(): never;
 }
 
 /** The `sql` that `drizzle-orm` exports. */
 export interface DrizzleSql {
   (texts: TemplateStringsArray, ...values: never[]): unknown;
+  /** A text as it is. */
   raw(text: string): unknown;
+  /** Chunks one after the other. */
   join(chunks: never[]): unknown;
 }
 
@@ -98,6 +107,7 @@ export function fromDrizzle(tx: DrizzleTransaction, sql: DrizzleSql): Transactio
 
 /** An interactive transaction of Prisma, as `prisma.$transaction` gives it. */
 export interface PrismaTransaction {
+  /** Runs a statement. */
   $queryRawUnsafe(text: string, ...values: never[]): PromiseLike<unknown>;
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addAdopt } from './cli/adopt.ts';
 import { addClaims } from './cli/claims.ts';
+import { addDashboard } from './cli/dashboard.ts';
 import { addDoctor } from './cli/doctor.ts';
 import { addElections } from './cli/elections.ts';
 import { usualForTheOthers } from './cli/exit-codes.ts';
@@ -38,6 +39,7 @@ for (const add of [
   addClaims,
   addElections,
   addWatch,
+  addDashboard,
   addDoctor,
   addRevoke,
   addRelease,

@@ -4,10 +4,11 @@ import { AdvisoryLocks } from './advisory/advisory-locks.ts';
 import { inspectLocks, type LockInfo } from './advisory/inspect-locks.ts';
 import { TransactionLocks, type TransactionLocksContext } from './advisory/transaction-locks.ts';
 import { Claims } from './claim/claims.ts';
-import { type Clock, systemClock } from './core/clock.ts';
+import { systemClock } from './core/clock.ts';
 import type { Duration } from './core/duration.ts';
 import type { Key } from './core/key.ts';
 import { duration, integer, oneOf, optional, text, validate, withDefault } from './core/options.ts';
+import { StoppableClock } from './core/stoppable-clock.ts';
 import { Holders } from './holder/holders.ts';
 import { Elections } from './lease/elections.ts';
 import { type HolderInfo, inspectHolders, inspectLeases, type LeaseInfo } from './lease/inspect-leases.ts';
@@ -111,6 +112,8 @@ export class Fencepost implements AsyncDisposable {
   readonly members: Members;
   /** What is held, by whom, and who waits: for people and tools. */
   readonly inspect: Inspect;
+  /** For `fencepost/testing`. @internal */
+  readonly clock = new StoppableClock(systemClock);
   readonly #database: Database;
   readonly #transactionLocks: TransactionLocksContext;
   readonly #holders: Holders;
@@ -125,7 +128,7 @@ export class Fencepost implements AsyncDisposable {
       namespace: withDefault(text({ maxBytes: 255 }), ''),
       sessions: sessionOptions,
     });
-    const clock: Clock = systemClock;
+    const { clock } = this;
     this.#database = new Database(connection, schema, clock);
     const open = (limit?: number) => this.#database.open(limit);
     const link = new Link(open, clock);
@@ -137,6 +140,9 @@ export class Fencepost implements AsyncDisposable {
       schema,
       application: `${hostname()}:${pid}`,
       revoked: (tokens) => this.leases.revoked(tokens),
+      moved: async (holder) => {
+        await Promise.all([this.leases.moved(holder), this.claims.moved(holder)]);
+      },
     });
     notifications.hear(revokedMessage, () => this.#holders.beat());
     const commands = new Commands(open, clock);
@@ -181,12 +187,16 @@ export class Fencepost implements AsyncDisposable {
     return new TransactionLocks(this.#transactionLocks, transaction);
   }
 
-  /** Releases everything that is held and closes the connections. Calls made later throw `StateError`. */
+  /**
+   * Releases everything that is held, except leases with `keep`, and closes the connections. Calls made later throw
+   * `StateError`.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
+  /** The end of an `await using` block: `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -23,6 +23,7 @@ export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,
   DatabaseError,
+  type DatabaseFacts,
   FencepostError,
   LimitError,
   LockLostError,

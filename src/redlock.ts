@@ -8,7 +8,13 @@ export {
   type OldLocks,
   type Refusal,
 } from './redlock/dual-lock.ts';
-export { ExecutionError, type FailureReason, LockError, ResourceLockedError } from './redlock/errors.ts';
+export {
+  ExecutionError,
+  type ExecutionFacts,
+  type FailureReason,
+  LockError,
+  ResourceLockedError,
+} from './redlock/errors.ts';
 export { type Callback, LegacyLock } from './redlock/legacy-lock.ts';
 export { Lock, type LockKeeper } from './redlock/lock.ts';
 export { Redlock, Redlock as default, Redlock as 'module.exports' } from './redlock/redlock.ts';

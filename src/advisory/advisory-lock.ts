@@ -1,6 +1,7 @@
 import type { Place } from '../core/chain.ts';
+import { type HoldingSubject, type Subject, spans } from '../core/events.ts';
 import { Handle } from '../core/handle.ts';
-import type { Key } from '../core/key.ts';
+import { familyOf, type Key, keyText } from '../core/key.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockSet } from '../sql/session-lock.ts';
 import { textOf } from './keys.ts';
@@ -11,6 +12,18 @@ export interface Asked extends LockSet {
   lock: AdvisoryLock | undefined;
   /** Among the calls that wait or hold. */
   place: Place | undefined;
+}
+
+/** What events say of it; of several keys the first one tells the family. */
+export function aboutAsked({ keys, shared }: Pick<Asked, 'keys' | 'shared'>): Subject {
+  const family = familyOf(keyText('key', keys[0] as Key));
+  return {
+    kind: 'session-lock',
+    key: textOf(keys),
+    family,
+    tenant: '',
+    mode: shared ? 'shared' : 'exclusive',
+  };
 }
 
 /** What a lock asks of those who made it. */
@@ -43,8 +56,16 @@ export class AdvisoryLock extends Handle {
   }
 
   /** @internal */
+  about(): HoldingSubject {
+    const { pid } = this.#connection;
+    return { ...aboutAsked(this.#asked), handle: this, token: this.token, holder: String(pid) };
+  }
+
+  /** @internal */
   protected giveBack(): Promise<void> {
-    return this.#connection.unlock(this.#asked);
+    if (!spans.release.hasSubscribers) return this.#connection.unlock(this.#asked);
+    const event = { ...this.about(), how: 'released' as const };
+    return spans.release.tracePromise(() => this.#connection.unlock(this.#asked), event);
   }
 
   /** @internal */

@@ -1,8 +1,10 @@
 import { within } from '../core/abort.ts';
+import { Acquisition } from '../core/acquisition.ts';
 import { Chain } from '../core/chain.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockTimeoutError } from '../core/errors.ts';
+import { points } from '../core/events.ts';
 import type { Key } from '../core/key.ts';
 import {
   signal as abortSignal,
@@ -18,7 +20,7 @@ import { closedError } from '../session/database.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
 import { fenceToken } from '../sql/session-lock.ts';
-import { AdvisoryLock, type Asked, type LockKeeper } from './advisory-lock.ts';
+import { AdvisoryLock, type Asked, aboutAsked, type LockKeeper } from './advisory-lock.ts';
 import { Allowance, grant } from './granting.ts';
 import { hashesOf, hashOf, textOf } from './keys.ts';
 import { Turns } from './turns.ts';
@@ -182,15 +184,17 @@ export class AdvisoryLocks {
       lock: undefined,
       place: undefined,
     };
-    const allowance = new Allowance(clock, wait ?? (tries ? 0 : Infinity), signal, this.#closing.signal);
+    const patience = wait ?? (tries ? 0 : Infinity);
+    const allowance = new Allowance(clock, patience, signal, this.#closing.signal);
     allowance.check();
+    if (Acquisition.wanted) allowance.acquisition = new Acquisition(clock, aboutAsked(asked), patience);
     asked.place = this.#asked.add(asked);
     let turns = 0;
     let connection: LockConnection | undefined;
     try {
       for (const hash of hashes) {
         const free = this.#turns.enter(hash, asked.shared);
-        if (!free && !(await this.#turns.wait(hash, asked.shared, allowance.left(), signal))) break;
+        if (!free && !(await this.#turn(hash, asked.shared, allowance))) break;
         turns += 1;
       }
       if (turns === hashes.length)
@@ -200,16 +204,38 @@ export class AdvisoryLocks {
         // The grant may have been on its way when the call was ended.
         allowance.check();
         asked.lock = new AdvisoryLock(this.#keeper, connection, asked, token);
+        this.#tellGrant(asked.lock, allowance);
         return asked.lock;
       }
     } catch (error) {
       await connection?.unlock(asked);
       this.#leave(asked, turns, connection);
+      allowance.acquisition?.failed(error);
       throw error;
     }
     this.#leave(asked, turns);
+    allowance.acquisition?.refused();
     if (tries) return undefined;
     throw new LockTimeoutError(textOf(keys), allowance.used());
+  }
+
+  /** Waits for those of this process who came first; false when the time has run out. */
+  async #turn(hash: bigint, shared: boolean, allowance: Allowance): Promise<boolean> {
+    const left = allowance.left();
+    const waited = left > 0 ? allowance.acquisition?.wait('process') : undefined;
+    let begun = false;
+    try {
+      begun = await this.#turns.wait(hash, shared, left, allowance.signal);
+      return begun;
+    } finally {
+      waited?.(begun);
+    }
+  }
+
+  #tellGrant(lock: AdvisoryLock, { acquisition }: Allowance): void {
+    if (points.grant.hasSubscribers)
+      points.grant.publish({ ...lock.about(), waited: acquisition?.waited ?? 0 });
+    acquisition?.granted();
   }
 
   /** Ends the first so many turns, and the call. */

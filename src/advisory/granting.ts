@@ -1,4 +1,5 @@
 import { pause } from '../core/abort.ts';
+import type { Acquisition } from '../core/acquisition.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { DatabaseError, LimitError } from '../core/errors.ts';
 import { untilAborted } from '../session/interruption.ts';
@@ -16,6 +17,8 @@ export class Allowance {
   readonly signal: AbortSignal | undefined;
   /** Aborts when this Fencepost is closed. */
   readonly closing: AbortSignal;
+  /** Where somebody wants to be told of it. */
+  acquisition: Acquisition | undefined;
 
   constructor(clock: Clock, wait: number, signal: AbortSignal | undefined, closing: AbortSignal) {
     this.#clock = clock;
@@ -23,6 +26,7 @@ export class Allowance {
     this.#started = wait === Infinity ? undefined : clock.now();
     this.signal = signal;
     this.closing = closing;
+    this.acquisition = undefined;
   }
 
   used(): number {
@@ -58,25 +62,38 @@ export async function grant(
   allowance: Allowance,
   keys: number,
 ): Promise<LockConnection | undefined> {
-  for (let poll = firstPoll, lost = 0; ; ) {
-    allowance.check();
-    const shared = await connections.shared();
-    checkRoom(shared, keys);
-    try {
-      if (await shared.try(set)) return shared;
-    } catch (error) {
-      // A session that the server ended while nobody looked shows only when it is used: nothing was sent on it.
-      const sent = !(error instanceof DatabaseError) || error.inDoubt;
-      if (sent || !shared.lost || lost++ > 0) throw error;
-      continue;
+  let waited: ((granted: boolean) => void) | undefined;
+  let granted: LockConnection | undefined;
+  try {
+    for (let poll = firstPoll, lost = 0; ; ) {
+      allowance.check();
+      const shared = await connections.shared();
+      checkRoom(shared, keys);
+      try {
+        if (await shared.try(set)) {
+          granted = shared;
+          return granted;
+        }
+      } catch (error) {
+        // A session that the server ended while nobody looked shows only when it is used: nothing was sent on it.
+        const sent = !(error instanceof DatabaseError) || error.inDoubt;
+        if (sent || !shared.lost || lost++ > 0) throw error;
+        continue;
+      }
+      if (allowance.left() <= 0) return undefined;
+      waited ??= allowance.acquisition?.wait('server');
+      const lent = connections.lend();
+      if (lent !== undefined) {
+        granted = await waitOn(connections, clock, await lent, set, allowance);
+        return granted;
+      }
+      // Half of it at random, so that waiters do not come in step.
+      await pause(clock, Math.min(poll * (0.5 + Math.random() / 2), allowance.left()), allowance.signal);
+      poll = Math.min(poll * 2, longestPoll);
+      lost = 0;
     }
-    if (allowance.left() <= 0) return undefined;
-    const lent = connections.lend();
-    if (lent !== undefined) return waitOn(connections, clock, await lent, set, allowance);
-    // Half of it at random, so that waiters do not come in step.
-    await pause(clock, Math.min(poll * (0.5 + Math.random() / 2), allowance.left()), allowance.signal);
-    poll = Math.min(poll * 2, longestPoll);
-    lost = 0;
+  } finally {
+    waited?.(granted !== undefined);
   }
 }
 

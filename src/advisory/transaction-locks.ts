@@ -1,7 +1,9 @@
+import { Acquisition } from '../core/acquisition.ts';
 import { type Clock, elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockTimeoutError, StandbyError } from '../core/errors.ts';
-import { type Key, keyHash, keyText } from '../core/key.ts';
+import { points } from '../core/events.ts';
+import { familyOf, type Key, keyHash, keyText } from '../core/key.ts';
 import { duration, oneOf, optional, signal, validate, withDefault } from '../core/options.ts';
 import {
   databaseFailure,
@@ -51,6 +53,13 @@ export interface TransactionLocksContext {
   readonly namespace: string;
   /** On a connection of our own, to interrupt what waits on the caller's. */
   readonly commands: Commands;
+}
+
+/** Options as the code works with them. */
+interface Terms {
+  readonly mode: Mode;
+  readonly wait: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** The shortest wait that `lock_timeout` knows. */
@@ -108,7 +117,7 @@ export class TransactionLocks {
     const { clock, namespace } = this.#context;
     const started = clock.now();
     const hash = keyHash('key', key, namespace);
-    if (await this.#lock([hash], keyText('key', key), options, Infinity)) return;
+    if (await this.#lock([hash], [key], options, Infinity)) return;
     throw new LockTimeoutError(keyText('key', key), elapsed(started, clock.now()));
   }
 
@@ -121,7 +130,7 @@ export class TransactionLocks {
    */
   async tryAcquire(key: Key, options?: TransactionLockOptions): Promise<boolean> {
     const hash = keyHash('key', key, this.#context.namespace);
-    return this.#lock([hash], keyText('key', key), options, 0);
+    return this.#lock([hash], [key], options, 0);
   }
 
   /**
@@ -136,13 +145,13 @@ export class TransactionLocks {
     const { clock, namespace } = this.#context;
     const started = clock.now();
     const hashes = hashesOf(keys, namespace);
-    if (await this.#lock(hashes, textOf(keys), options, Infinity)) return;
+    if (await this.#lock(hashes, keys, options, Infinity)) return;
     throw new LockTimeoutError(textOf(keys), elapsed(started, clock.now()));
   }
 
   async #lock(
     hashes: readonly bigint[],
-    name: string,
+    keys: readonly Key[],
     given: TransactionLockOptions | undefined,
     defaultWait: number,
   ): Promise<boolean> {
@@ -151,6 +160,25 @@ export class TransactionLocks {
       wait: withDefault(duration({ max: Infinity }), defaultWait),
       signal: optional(signal()),
     });
+    if (!Acquisition.wanted) return this.#acquire(hashes, keys, options);
+    const family = familyOf(keyText('key', keys[0] as Key));
+    const subject = {
+      kind: 'transaction-lock' as const,
+      key: textOf(keys),
+      family,
+      tenant: '',
+      mode: options.mode,
+    };
+    const acquisition = new Acquisition(this.#context.clock, subject, options.wait);
+    const nothing = { handle: undefined, token: undefined, holder: undefined };
+    const granted = this.#acquire(hashes, keys, options).then((locked) => {
+      if (locked) points.grant.publish({ ...subject, ...nothing, waited: 0 });
+      return locked;
+    });
+    return acquisition.follow(granted);
+  }
+
+  #acquire(hashes: readonly bigint[], keys: readonly Key[], options: Terms): Promise<boolean> {
     return inTurn(this.#transaction, async () => {
       options.signal?.throwIfAborted();
       try {
@@ -166,7 +194,7 @@ export class TransactionLocks {
         if (sqlState === lockNotAvailable) return false;
         if (sqlState === noTransaction) throw notInTransaction('transaction', 'a client outside of one');
         if (sqlState === malformedText) throw standby(error);
-        throw databaseFailure(`acquire ${name}`, error);
+        throw databaseFailure(`acquire ${textOf(keys)}`, error);
       }
     });
   }
@@ -178,10 +206,7 @@ export class TransactionLocks {
     return row.locked === 'true';
   }
 
-  async #wait(
-    hashes: readonly bigint[],
-    { mode, wait, signal }: { mode: Mode; wait: number; signal: AbortSignal | undefined },
-  ): Promise<void> {
+  async #wait(hashes: readonly bigint[], { mode, wait, signal }: Terms): Promise<void> {
     const { clock, commands } = this.#context;
     const statement = awaitTransactionLocks(hashes, mode, Math.max(wait, shortestWait));
     if (signal === undefined) return attemptIn('transaction', this.#transaction, statement);

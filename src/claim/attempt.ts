@@ -40,6 +40,10 @@ export class Attempt implements Tenure {
     };
   }
 
+  die(): Promise<void> {
+    return this.#holder.die();
+  }
+
   /** Ends it on this side, though its holder lives. */
   end(reason: LossReason): void {
     this.#holding?.lose(reason);

@@ -2,6 +2,7 @@ import type { Kysely, Transaction } from 'kysely';
 import type { Chain, Place } from '../core/chain.ts';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError, type LossReason, StateError } from '../core/errors.ts';
+import { type HoldingSubject, type SettleEvent, spans } from '../core/events.ts';
 import { Handle, type Tenure } from '../core/handle.ts';
 import { duration, optional, validate, withDefault } from '../core/options.ts';
 import type { ClaimedRow } from '../sql/claim.ts';
@@ -18,6 +19,9 @@ export interface ReleaseOptions {
 
 /** What a claim asks of those who made it. */
 export interface ClaimKeeper {
+  readonly table: string;
+  /** The id of the holder that it lives on, if it does. */
+  readonly holder: string | undefined;
   /** Fenced; rejects with a `StaleTokenError` when the row has another token. */
   complete(claim: ClaimedRow, work?: (trx: Kysely<AnyTables>) => Promise<unknown>): Promise<void>;
   fail(claim: ClaimedRow, error: string): Promise<void>;
@@ -141,8 +145,22 @@ export class Claim<Row, DB> extends Handle {
   }
 
   /** @internal */
+  about(): HoldingSubject {
+    const { table, holder } = this.#keeper;
+    const subject = { kind: 'claim' as const, key: this.key, family: table, tenant: '' };
+    return { ...subject, mode: 'exclusive', handle: this, token: this.token, holder };
+  }
+
+  /** @internal */
   protected async giveBack(): Promise<void> {
-    if (this.#outcome === undefined) await this.#keeper.giveBack(this.#claimed, this.#way);
+    if (this.#outcome !== undefined) return;
+    const outcome = this.#way.error === undefined ? 'released' : 'failed';
+    await this.#told(outcome, () => this.#keeper.giveBack(this.#claimed, this.#way));
+  }
+
+  #told(outcome: SettleEvent['outcome'], work: () => Promise<void>): Promise<void> {
+    if (!spans.settle.hasSubscribers) return work();
+    return spans.settle.tracePromise(work, { ...this.about(), outcome, attempt: this.attempt });
   }
 
   /** @internal */
@@ -155,7 +173,7 @@ export class Claim<Row, DB> extends Handle {
     if (this.#settling !== undefined || this.state === 'released') {
       return Promise.reject(new StateError(`${this.key} was settled already`));
     }
-    const settling = work().then(
+    const settling = this.#told(outcome, work).then(
       () => {
         this.#outcome = outcome;
         if (this.lossReason === undefined) this.given();

@@ -73,7 +73,7 @@ export class Claiming {
       } catch (error) {
         if (error instanceof DatabaseError && error.inDoubt) {
           // Rows may have been claimed that nobody here knows of. The process lives on, so they would stay claimed.
-          this.#recover(table, holder).catch(() => {});
+          this.recover(table, holder).catch(() => {});
           throw error;
         }
         if (isCollision(error)) {
@@ -89,7 +89,7 @@ export class Claiming {
   }
 
   /** Once the server has let older claims end and refuses those that have not begun, what is not known here is freed. */
-  async #recover(table: ClaimTable, holder: Holder): Promise<void> {
+  async recover(table: ClaimTable, holder: Holder): Promise<void> {
     const { clock } = this.#context;
     await this.#context.registers.of(table.oid).recover(async () => {
       holder.distrust();

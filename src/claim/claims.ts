@@ -1,3 +1,4 @@
+import type { Holder } from '../holder/holder.ts';
 import { type ClaimOptions, definitionOf } from './definition.ts';
 import { type ClaimContext, Registers } from './register.ts';
 import { RowClaims } from './row-claims.ts';
@@ -5,7 +6,7 @@ import { RowClaims } from './row-claims.ts';
 /** Claims on rows of your own tables. */
 export class Claims {
   readonly #context: ClaimContext;
-  readonly #defined = new Set<{ close(): Promise<void> }>();
+  readonly #defined = new Set<{ close(): Promise<void>; moved(holder: Holder): Promise<void> }>();
   #closed = false;
 
   /** @internal */
@@ -29,6 +30,11 @@ export class Claims {
     const rows = new RowClaims<DB, Table>(this.#context, definition, this.#closed);
     this.#defined.add(rows);
     return rows;
+  }
+
+  /** The server has failed over. @internal */
+  async moved(holder: Holder): Promise<void> {
+    await Promise.all([...this.#defined].map((rows) => rows.moved(holder)));
   }
 
   /** @internal */

@@ -119,6 +119,8 @@ export interface RowOptions<DB, Table extends keyof DB & string> {
 
 /** What the options come to. */
 export interface Definition {
+  /** The table, as the caller names it. */
+  readonly name: string;
   readonly shape: ClaimShape;
   readonly ttl: number;
   readonly deadline: number;
@@ -192,7 +194,7 @@ export function definitionOf(
     done: done === 'delete' ? 'delete' : { set: assignmentsOf(db, table, done) },
   };
   const most = held ? (rest.connections ?? 5) : Infinity;
-  return { db, shape, ttl: rest.ttl, deadline: rest.deadline, most };
+  return { db, name: table, shape, ttl: rest.ttl, deadline: rest.deadline, most };
 }
 
 const kyselyInstance: Check<Kysely<AnyTables>> = (argument, value) => {

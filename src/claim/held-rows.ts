@@ -3,11 +3,12 @@ import { pause } from '../core/abort.ts';
 import type { Duration } from '../core/duration.ts';
 import { milliseconds } from '../core/duration.ts';
 import { DatabaseError, LimitError, StaleTokenError, StateError } from '../core/errors.ts';
+import { points } from '../core/events.ts';
 import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
 import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
 import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
-import { beginWork, completeHeld, holdNamedRow, holdRow, stir, undoWork } from '../sql/claim-held.ts';
+import { beginWork, completeHeld, holdNamedRow, holdRow, undoWork } from '../sql/claim-held.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import { fenceToken } from '../sql/session-lock.ts';
 import type { Statement } from '../sql/statement.ts';
@@ -69,6 +70,8 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async forget(): Promise<void> {}
+
+  async moved(): Promise<void> {}
 
   abandon(claim: Claim<Row, DB>): void {
     this.#claims.get(claim)?.end('shutdown');
@@ -143,8 +146,8 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
       const sent = clock.now();
       const [row] = readClaimed(await runIn('options.db', of(trx), statement));
       if (row !== undefined) {
-        const term = new HeldTerm(clock, this.#definition.ttl, sent, () =>
-          runIn('options.db', of(trx), stir),
+        const term = new HeldTerm(clock, this.#definition.ttl, sent, (statement) =>
+          runIn('options.db', of(trx), statement),
         );
         return { trx, term, row };
       }
@@ -178,6 +181,8 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
       else await this.#end(trx, term);
     };
     const keeper: ClaimKeeper = {
+      table: this.#definition.name,
+      holder: undefined,
       maxAttempts: Infinity,
       keepsReturns: false,
       complete: async (_, work) => {
@@ -197,6 +202,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     };
     const claim: Claim<Row, DB> = new Claim(keeper, attempt, key, row);
     this.#claims.set(claim, attempt);
+    if (points.grant.hasSubscribers) points.grant.publish({ ...claim.about(), waited: 0 });
     return claim;
   }
 

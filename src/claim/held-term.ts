@@ -1,7 +1,11 @@
 import type { Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import type { LossReason } from '../core/errors.ts';
+import { type RenewEvent, spans } from '../core/events.ts';
 import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
+import { stir } from '../sql/claim-held.ts';
+import { endSession } from '../sql/session-lock.ts';
+import type { Statement } from '../sql/statement.ts';
 
 /**
  * How long an open transaction can be trusted that the server ends when it is silent: it says something every third of
@@ -10,18 +14,18 @@ import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 export class HeldTerm implements Tenure, Place {
   readonly #clock: Clock;
   readonly #ttl: number;
-  readonly #stir: () => Promise<unknown>;
+  readonly #run: (statement: Statement) => Promise<unknown>;
   #sign: Moment;
   #holding: Holding | undefined;
   #state: 'idle' | 'working' | 'over' = 'idle';
   #stirring: Promise<void> | undefined;
   #cancel = (): void => {};
 
-  constructor(clock: Clock, ttl: number, sign: Moment, stir: () => Promise<unknown>) {
+  constructor(clock: Clock, ttl: number, sign: Moment, run: (statement: Statement) => Promise<unknown>) {
     this.#clock = clock;
     this.#ttl = ttl;
     this.#sign = sign;
-    this.#stir = stir;
+    this.#run = run;
     this.#plan();
   }
 
@@ -52,6 +56,12 @@ export class HeldTerm implements Tenure, Place {
     const holding = this.#holding;
     this.#finish();
     holding?.lose(reason, cause);
+  }
+
+  /** With the session that the row is locked in. */
+  async die(): Promise<void> {
+    await this.#run(endSession).catch(() => {});
+    this.end('connection');
   }
 
   /** Ends when nothing of this is under way in the transaction. */
@@ -90,10 +100,22 @@ export class HeldTerm implements Tenure, Place {
     });
   }
 
+  async #tell(sent: Moment): Promise<unknown> {
+    if (!spans.renew.hasSubscribers) return this.#run(stir);
+    const ttl = this.#ttl;
+    const since = elapsed(this.#sign, sent);
+    const facts = { holder: undefined, key: undefined, ttl, since, lag: Math.max(0, since - ttl / 3) };
+    const event: RenewEvent = { of: 'claim', ...facts };
+    return spans.renew.tracePromise(async () => {
+      await this.#run(stir);
+      event.alive = true;
+    }, event);
+  }
+
   async #say(): Promise<void> {
     const sent = this.#clock.now();
     try {
-      await this.#stir();
+      await this.#tell(sent);
       if (elapsed(this.#sign, sent) > 0) this.#sign = sent;
     } catch (error) {
       if (this.#state !== 'over') this.end('connection', error);

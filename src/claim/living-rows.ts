@@ -2,6 +2,7 @@ import { Chain } from '../core/chain.ts';
 import { elapsed, type Moment } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { type LossReason, lossTexts } from '../core/errors.ts';
+import { points } from '../core/events.ts';
 import type { Handle } from '../core/handle.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
@@ -29,6 +30,8 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   readonly #claiming: Claiming;
   readonly #claims = new Chain<Handle>();
   #settling: Settling | undefined;
+  /** The table that something was claimed of. */
+  #claimed: ClaimTable | undefined;
   #forgot: Moment | undefined;
   /** Where the next claim goes on that goes round groups; undefined at the end of a round. */
   #cursor: Cursor;
@@ -41,6 +44,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
+    this.#claimed = table;
     await this.#forgetNowAndThen(table);
     const claims: Claim<Row, DB>[] = [];
     for (let tries = 1; ; tries += 1) {
@@ -69,6 +73,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]> {
+    this.#claimed = table;
     const { holder, claimed } = await this.#claiming.claim(table, (one) =>
       statementsOf(table).claimNamedRows(table, one, keys),
     );
@@ -86,6 +91,10 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   async retry(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<number> {
     const [row] = await this.#database.query(statementsOf(table).retryRows(table, keys));
     return Number(row?.answer);
+  }
+
+  async moved(holder: Holder): Promise<void> {
+    if (this.#claimed !== undefined) await this.#claiming.recover(this.#claimed, holder);
   }
 
   async forget(table: ClaimTable): Promise<void> {
@@ -118,11 +127,13 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   /** The claims of rows that one statement took. */
   #hand(table: ClaimTable, holder: Holder, rows: readonly Registered[]): Claim<Row, DB>[] {
     const { clock } = this.#context;
-    const { deadline, shape } = this.#definition;
+    const { deadline, name, shape } = this.#definition;
     this.#settling ??= new Settling(this.#database, table, clock);
     const settling = this.#settling;
     const keyOf = (row: ClaimedRow): string => `${shape.table} ${row.key.join('/')}`;
     const keeper: ClaimKeeper = {
+      table: name,
+      holder: holder.id,
       maxAttempts: shape.maxAttempts,
       keepsReturns: true,
       complete: (row, work) => settling.complete(keyOf(row), row, work),
@@ -138,6 +149,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       const tenure = deadline === Infinity ? holder : new Attempt(holder, clock, deadline);
       const claim = new Claim<Row, DB>(keeper, tenure, keyOf(row), row, place);
       claim.enter(this.#claims);
+      if (points.grant.hasSubscribers) points.grant.publish({ ...claim.about(), waited: 0 });
       return claim;
     });
   }

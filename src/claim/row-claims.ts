@@ -1,7 +1,9 @@
 import type { Selectable } from 'kysely';
 import { within } from '../core/abort.ts';
 import { ArgumentError } from '../core/errors.ts';
+import { type ClaimEvent, spans } from '../core/events.ts';
 import { integer, optional, storableText, validate, withDefault } from '../core/options.ts';
+import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Claim } from './claim.ts';
@@ -86,7 +88,8 @@ export class RowClaims<DB, Table extends keyof DB & string> {
       limit: withDefault(integer({ min: 1, max: mostRows }), 1),
       tenant: optional((argument, value) => this.#tenantOf(argument, value)),
     });
-    return this.#rows.claim(await this.#table(), limit, tenant);
+    const table = await this.#table();
+    return this.#told(limit, () => this.#rows.claim(table, limit, tenant));
   }
 
   /**
@@ -96,7 +99,8 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   async claimKeys(keys: readonly RowKey[]): Promise<Claim<Selectable<DB[Table]>, DB>[]> {
     const asked = this.#keysOf(keys);
     if (asked.length === 0) return [];
-    return this.#rows.claimKeys(await this.#table(), asked);
+    const table = await this.#table();
+    return this.#told(asked.length, () => this.#rows.claimKeys(table, asked));
   }
 
   /** Rows that were set aside: their attempts are used up, or somebody said `fail`. */
@@ -151,12 +155,29 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     return workers;
   }
 
+  /** The server has failed over. @internal */
+  moved(holder: Holder): Promise<void> {
+    return this.#rows.moved(holder);
+  }
+
   /** Stops the workers and gives back what is claimed and not settled. @internal */
   async close(): Promise<void> {
     await Promise.allSettled([...this.#workers].map((workers) => workers.stop()));
     this.#closed = true;
     // A pool that was ended first answers no more: the rows are free when the holder is closed, right after this.
     await within(this.#context.clock, closeLimit, this.#rows.close());
+  }
+
+  /** What was claimed of so many rows at most, with an event around it where somebody listens. */
+  #told<Claimed extends readonly unknown[]>(limit: number, claim: () => Promise<Claimed>): Promise<Claimed> {
+    if (!spans.claim.hasSubscribers) return claim();
+    const { name: table } = this.#definition;
+    const event: ClaimEvent = { kind: 'claim', table, family: table, limit };
+    return spans.claim.tracePromise(async () => {
+      const claims = await claim();
+      event.claimed = claims.length;
+      return claims;
+    }, event);
   }
 
   async #table(): Promise<ClaimTable> {

@@ -1,4 +1,5 @@
 import type { Duration } from '../core/duration.ts';
+import type { Holder } from '../holder/holder.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Claim } from './claim.ts';
 
@@ -20,6 +21,8 @@ export interface RowStore<Row, DB> {
   retry(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<number>;
   /** Forgets what is kept of rows that are gone. */
   forget(table: ClaimTable): Promise<void>;
+  /** The server has failed over: what it has of this holder that nothing here knows of is given back. */
+  moved(holder: Holder): Promise<void>;
   /** Aborts the signal of a claim that is still held and gives its row back. */
   abandon(claim: Claim<Row, DB>): void;
   /** An attempt has failed; the next one comes so much later. Ends sooner with the signal. */

@@ -23,6 +23,7 @@ export interface WorkSource<Row, DB> {
   waking(): Waking;
 }
 
+/** What is done with a claimed row. When it returns, the row is completed; when it throws, it is given back. */
 export type Handler<Row, DB> = (claim: Claim<Row, DB>) => Promise<unknown>;
 
 const longestPause = 30_000;
@@ -93,6 +94,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
     return this.#stopped;
   }
 
+  /** The end of an `await using` block: `stop()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }

@@ -1,4 +1,5 @@
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import { Losses } from '../dashboard/losses.ts';
 import type { Connection } from '../session/connection.ts';
 import type { Database } from '../session/database.ts';
 import { advisoryLocks, type LockRow, readLock } from '../sql/inspect.ts';
@@ -45,9 +46,7 @@ export class Watching {
   readonly #clock: Clock;
   #connection: Connection | undefined;
   #before: { readonly at: Moment; readonly tokens: number } | undefined;
-  /** When each holder that was seen alive would expire, on this clock. */
-  readonly #ends = new Map<string, number>();
-  #lost = 0;
+  readonly #losses = new Losses();
 
   constructor(database: Database, clock: Clock) {
     this.#database = database;
@@ -80,25 +79,14 @@ export class Watching {
         ? undefined
         : Math.max(0, numbers.tokens - this.#before.tokens) / (elapsed(this.#before.at, at) / 1_000);
     this.#before = { at, tokens: numbers.tokens };
-    if (holders.length < most) this.#count(holders, at.monotonic);
+    if (holders.length < most) this.#losses.see(holders, at.monotonic);
     return {
       overview: numbers,
       holders,
       waiters: (await connection.query(waiters(schema, most))).map(readWaiter),
       locks: (await connection.query(advisoryLocks)).slice(0, most).map(readLock),
       rate,
-      lost: this.#lost,
+      lost: this.#losses.count,
     };
-  }
-
-  /** One that is gone before it would have expired was closed in order. */
-  #count(holders: readonly WatchedHolder[], now: number): void {
-    const alive = new Map(holders.filter((one) => one.alive).map(({ id, left }) => [id, now + left]));
-    for (const [id, end] of this.#ends) {
-      const expired = end <= now || holders.some((one) => one.id === id);
-      if (!alive.has(id) && expired) this.#lost += 1;
-    }
-    this.#ends.clear();
-    for (const [id, end] of alive) this.#ends.set(id, end);
   }
 }

@@ -5,6 +5,7 @@ export abstract class FencepostError extends Error {
   abstract readonly code: string;
   /** True when the same call may succeed later without any change to it. */
   abstract readonly retriable: boolean;
+  /** The name of the class. */
   override get name(): string {
     return this.constructor.name;
   }
@@ -50,10 +51,18 @@ export class LockTimeoutError extends FencepostError {
  * Why a lock was lost: it could not be renewed in time, its server session ended, what held it was closed, an operator
  * took it away, its attempt took longer than it may, or the workers that made it were stopped.
  */
-export type LossReason = 'expired' | 'connection' | 'closed' | 'revoked' | 'deadline' | 'shutdown';
+export type LossReason =
+  | 'expired'
+  | 'failover'
+  | 'connection'
+  | 'closed'
+  | 'revoked'
+  | 'deadline'
+  | 'shutdown';
 
 export const lossTexts: Record<LossReason, string> = {
   expired: 'it could not be renewed in time',
+  failover: 'a failover has undone the grant',
   connection: 'the server session that held it has ended',
   closed: 'what it was held by was closed',
   revoked: 'it was revoked',

@@ -1,5 +1,6 @@
 import type { Place } from './chain.ts';
 import { LockLostError, type LossReason, StateError } from './errors.ts';
+import { type HoldingSubject, points } from './events.ts';
 
 /** What a tenure tells of its end: something that is held under it. */
 export interface Holding {
@@ -14,6 +15,8 @@ export interface Tenure {
   readonly doubtful: boolean;
   /** Tells the holding of its end, unless that has left before. */
   add(holding: Holding): Place;
+  /** Ends it as a crash of the process would. Only tests want that. */
+  die(): Promise<void>;
 }
 
 /**
@@ -94,6 +97,7 @@ export abstract class Handle implements AsyncDisposable {
     return this.#releasing;
   }
 
+  /** The end of an `await using` block: `release()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
@@ -102,6 +106,9 @@ export abstract class Handle implements AsyncDisposable {
   protected get lossReason(): LossReason | undefined {
     return this.#lost?.reason;
   }
+
+  /** What events say of it. @internal */
+  abstract about(): HoldingSubject;
 
   /** Tells the server, once. @internal */
   protected abstract giveBack(): Promise<void>;
@@ -123,12 +130,18 @@ export abstract class Handle implements AsyncDisposable {
     this.ended();
   }
 
+  /** What holds it dies, as in a crash. @internal */
+  die(): Promise<void> {
+    return this.#tenure.die();
+  }
+
   /** What holds it has ended. @internal */
   lose(reason: LossReason, cause?: unknown): void {
     if (this.#lost !== undefined || this.#releasing !== undefined) return;
     this.#lost = { reason, cause };
     this.#place.leave();
     this.ended();
+    if (points.loss.hasSubscribers) points.loss.publish({ ...this.about(), reason, cause });
     this.#controller?.abort(this.#loss);
   }
 

@@ -60,6 +60,20 @@ export function keyText(argument: string, key: Key): string {
   return /^[[#\\]/.test(text) ? `\\${text}` : text;
 }
 
+/**
+ * What sort of key that is, from its text: the first part of a list; of a text what stands before its first `:` or `/`;
+ * `#` for a bigint.
+ *
+ * @example
+ * familyOf(keyText('key', ['invoice', 7])); // 'invoice', as for 'invoice:7'
+ */
+export function familyOf(keyText: string): string {
+  if (keyText.startsWith('[')) return String((JSON.parse(keyText) as string[])[0]);
+  if (keyText.startsWith('#')) return '#';
+  const text = keyText.startsWith('\\') ? keyText.slice(1) : keyText;
+  return /^[^:/]+/.exec(text)?.[0] ?? text;
+}
+
 function signed64(argument: string, key: bigint): bigint {
   if (BigInt.asIntN(64, key) === key) return key;
   throw new ArgumentError(argument, 'a bigint that fits into 64 bits with sign', key);

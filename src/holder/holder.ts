@@ -2,11 +2,12 @@ import { pause, within } from '../core/abort.ts';
 import { Chain, type Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import { ArgumentError, DatabaseError, type LossReason } from '../core/errors.ts';
+import { type RenewEvent, spans } from '../core/events.ts';
 import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
 import type { Link } from '../session/link.ts';
-import { beatHolder, closeHolder, fenceHolder, openHolder, revokedOf } from '../sql/holder.ts';
+import { beatHolder, closeHolder, fenceHolder, openHolder, revokedOf, settleHolder } from '../sql/holder.ts';
 import type { Held } from '../sql/lease.ts';
 import { numbersOf } from '../sql/statement.ts';
 
@@ -32,6 +33,8 @@ export interface HolderContext {
   readonly application: string;
   /** Is told the tokens of what an operator has taken away from a holder of this process. */
   revoked(tokens: ReadonlySet<bigint>): void;
+  /** The server has failed over: what the process holds under this holder is to be compared with what is there now. */
+  moved(holder: Holder): Promise<void>;
 }
 
 /**
@@ -53,6 +56,7 @@ export class Holder implements LeaseTenure {
   #idleBeats = 0;
   #beating: Promise<void> | undefined;
   #fencing: Promise<void> | undefined;
+  #settling: Promise<unknown> | undefined;
   #cancelBeat = (): void => {};
   #cancelDeadline = (): void => {};
 
@@ -115,7 +119,7 @@ export class Holder implements LeaseTenure {
   renew(_held?: readonly Held[], ttl = this.ttl): Promise<void> {
     if (ttl !== this.ttl)
       throw new ArgumentError('options.ttl', 'nothing, as the lease lives on a heartbeat (renew: true)', ttl);
-    this.#beating ??= this.#beat().finally(() => {
+    this.#beating ??= this.#tellBeat().finally(() => {
       this.#beating = undefined;
     });
     return this.#beating;
@@ -154,9 +158,26 @@ export class Holder implements LeaseTenure {
     await this.#context.link.query(closeHolder(this.#context.schema, this.id), this.ttl);
   }
 
+  async die(): Promise<void> {
+    await this.#context.link.query(closeHolder(this.#context.schema, this.id), this.ttl);
+    this.buried();
+  }
+
   /** The server says that this holder is dead. */
   buried(): void {
     this.#end('lost', 'expired');
+  }
+
+  #tellBeat(): Promise<void> {
+    if (!spans.renew.hasSubscribers) return this.#beat();
+    const { id, ttl } = this;
+    const since = elapsed(this.#confirmed, this.#context.clock.now());
+    const lag = Math.max(0, since - ttl / 3);
+    const event: RenewEvent = { of: 'holder', holder: id, key: undefined, ttl, since, lag };
+    return spans.renew.tracePromise(async () => {
+      await this.#beat();
+      event.alive = this.live;
+    }, event);
   }
 
   async #beat(): Promise<void> {
@@ -172,6 +193,7 @@ export class Holder implements LeaseTenure {
     this.#doubtful = false;
     // When that fails, the next heartbeat says it again.
     if (row.revoked === 't') this.#learn().catch(() => {});
+    if (row.moved === 't') this.#settle();
   }
 
   /** Asks what was revoked, and again with what it has been told, until the server knows that it knows. */
@@ -182,6 +204,17 @@ export class Holder implements LeaseTenure {
       told = numbersOf(row?.answer);
       revoked(new Set(told.map(BigInt)));
     }
+  }
+
+  /** After a failover to a standby that may have lacked grants, and releases. When it fails, the next heartbeat says it again. */
+  #settle(): void {
+    const { link, moved, schema } = this.#context;
+    this.#settling ??= moved(this)
+      .then(() => link.query(settleHolder(schema, this.id), this.ttl / 5))
+      .catch(() => {})
+      .finally(() => {
+        this.#settling = undefined;
+      });
   }
 
   #planBeat(delay: number): void {

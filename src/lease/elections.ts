@@ -81,6 +81,8 @@ export class Elections {
    * `AbortError` after it, or the `StaleTokenError` of `term.guard`. Any other error of `run` ends the campaign: catch
    * inside of `run` what another term may mend.
    *
+   * A leader whose term was revoked (`leases.revoke`) stands back for one ttl, so that another one leads, if there is one.
+   *
    * While a transaction with `term.guard` is open nobody else is elected, even when its leader is frozen: give the
    * sessions of such transactions an `idle_in_transaction_session_timeout`.
    *
@@ -164,17 +166,19 @@ export class Elections {
     for (let pausing = firstPause; !ended.aborted; pausing = Math.min(pausing * 2, longest)) {
       const started = clock.now();
       const lease = await this.#elect(name, ttl, ended);
-      if (lease !== undefined) await serve(new Term(lease, ended), run);
+      const term = lease === undefined ? undefined : new Term(lease, ended);
+      if (term !== undefined) await serve(term, run);
       if (elapsed(started, clock.now()) > longest) pausing = firstPause;
       // Half of it at random, so that those who lost the same server do not come in step.
-      if (!ended.aborted) await pause(clock, pausing * (0.5 + Math.random() / 2), ended).catch(() => {});
+      const rest = term?.revoked === true ? ttl : pausing * (0.5 + Math.random() / 2);
+      if (!ended.aborted) await pause(clock, rest, ended).catch(() => {});
     }
   }
 
   /** Waits until it leads; undefined when that failed and may succeed later, or when the campaign has ended. */
   async #elect(name: LeaseKey, ttl: number, ended: AbortSignal): Promise<Lease | undefined> {
     try {
-      return await this.#context.leases.acquire(name, { ttl, signal: ended });
+      return await this.#context.leases.elect(name, { ttl, signal: ended });
     } catch (error) {
       if (ended.aborted || isRetriable(error)) return undefined;
       throw error;

@@ -1,8 +1,10 @@
 import type { Place } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import { type RenewEvent, spans } from '../core/events.ts';
 import { type Holding, marginOf } from '../core/handle.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Held } from '../sql/lease.ts';
+import { resourceText } from './resource.ts';
 
 /** What a fixed term needs of its surroundings. */
 export interface FixedTermContext {
@@ -56,7 +58,29 @@ export class FixedTerm implements LeaseTenure, Place {
     this.#cancelDeadline();
   }
 
+  die(): Promise<void> {
+    return this.holder.die();
+  }
+
   async renew(held: readonly Held[], ttl = this.#ttl): Promise<void> {
+    if (!spans.renew.hasSubscribers) return this.#renew(held, ttl);
+    const [first] = held;
+    const key = first && resourceText(first.resource);
+    const event: RenewEvent = {
+      of: 'lease',
+      holder: this.holder.id,
+      key,
+      ttl,
+      since: this.age,
+      lag: 0,
+    };
+    await spans.renew.tracePromise(async () => {
+      await this.#renew(held, ttl);
+      event.alive = !this.#expired;
+    }, event);
+  }
+
+  async #renew(held: readonly Held[], ttl: number): Promise<void> {
     const sent = this.#context.clock.now();
     // A shorter term may have begun on the server though its answer is lost.
     if (ttl < this.#ttl - this.age) this.#begin(sent, ttl);

@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { pause } from '../core/abort.ts';
+import type { Acquisition } from '../core/acquisition.ts';
 import { Chain } from '../core/chain.ts';
 import type { Clock } from '../core/clock.ts';
 import { DatabaseError, isRetriable, LockLostError } from '../core/errors.ts';
+import { points } from '../core/events.ts';
 import { hasState, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
@@ -9,10 +12,12 @@ import type { Commands, Kind } from '../session/commands.ts';
 import type { Notifications } from '../session/notifications.ts';
 import { type HandOver, handOver, type Resumption } from '../sql/hand-over.ts';
 import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
+import { channelOf, notify } from '../sql/notification.ts';
+import { reconcile } from './failover.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
-import { resourceText, topicOf } from './resource.ts';
+import { resourceText, type Sort, topicOf } from './resource.ts';
 
 /** What leases need of their surroundings. */
 export interface LeaseContext {
@@ -32,8 +37,15 @@ export interface Refusal {
 }
 
 /** A call that wants a lease. */
-interface Wanting {
+interface Call {
   readonly resource: Resource;
+}
+
+/** What events tell of it. */
+interface Told {
+  readonly sort: Sort;
+  /** Where somebody wants to be told of it. */
+  readonly acquisition: Acquisition | undefined;
 }
 
 /** One try to get a lease, the way back, and what happens when an answer is lost. */
@@ -43,6 +55,8 @@ export class Granting implements LeaseKeeper {
   readonly #kinds = new WeakMap<Holder, Kinds>();
   /** What this process holds and has not given back. */
   readonly #leases = new Chain<Lease>();
+  /** Those that nobody gives back at the end. */
+  readonly #kept = new WeakSet<Lease>();
   /** Tokens that were taken away before this process knew that it had them. */
   readonly #revoked = new Set<bigint>();
 
@@ -51,19 +65,24 @@ export class Granting implements LeaseKeeper {
     this.schema = context.schema;
   }
 
-  /** One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`. */
-  try(ask: Ask, ttl: number, renew: boolean): Promise<Lease | Refusal> {
-    return this.#try(({ acquire }) => acquire, ask, ttl, renew);
+  /**
+   * One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`; with
+   * `keep` not before, though this process has closed.
+   */
+  async try(ask: Ask & Told, ttl: number, renew: boolean, keep: boolean): Promise<Lease | Refusal> {
+    const answer = await this.#try(({ acquire }) => acquire, ask, ttl, renew);
+    if (keep && answer instanceof Lease) this.#kept.add(answer);
+    return answer;
   }
 
   /** One try to take up what another process has handed over; refused while a guard of that one is open. */
-  resume(call: Resumption, ttl: number, renew: boolean): Promise<Lease | Refusal> {
+  resume(call: Resumption & Told, ttl: number, renew: boolean): Promise<Lease | Refusal> {
     return this.#try((kinds) => kinds.resume, call, ttl, renew);
   }
 
-  #try<Call extends Wanting>(
-    of: (kinds: Kinds) => Grants<Call>,
-    call: Call,
+  #try<Sent extends Call>(
+    of: (kinds: Kinds) => Grants<Sent>,
+    call: Sent & Told,
     ttl: number,
     renew: boolean,
   ): Promise<Lease | Refusal> {
@@ -77,24 +96,24 @@ export class Granting implements LeaseKeeper {
     });
   }
 
-  async #tryLiving<Call extends Wanting>(
+  async #tryLiving<Sent extends Call>(
     holder: Holder,
-    kind: Kind<Call, Reply>,
-    call: Call,
+    kind: Kind<Sent, Reply>,
+    call: Sent & Told,
   ): Promise<Lease | Refusal> {
     const asking = this.#ask(holder, kind, call);
     const answer = holder.fresh ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
     if ('heldFor' in answer) return answer;
     if (!holder.fresh) await holder.freshen();
-    if (holder.live) return this.#lease(holder, answer);
+    if (holder.live) return this.#lease(holder, answer, call);
     throw lostMeanwhile(call);
   }
 
-  async #tryFixed<Call extends Wanting>(
+  async #tryFixed<Sent extends Call>(
     holder: Holder,
-    grants: Kind<Call, Reply>,
+    grants: Kind<Sent, Reply>,
     { renewFixed }: Kinds,
-    call: Call,
+    call: Sent & Told,
   ): Promise<Lease | Refusal> {
     const { clock, commands } = this.#context;
     const renew = async (all: readonly Held[], ttl: number): Promise<boolean> => {
@@ -105,11 +124,11 @@ export class Granting implements LeaseKeeper {
     const first = new FixedTerm(context, holder);
     const held = await this.#ask(holder, grants, call);
     if ('heldFor' in held) return held;
-    if (first.age < first.ttl / 20) return this.#lease(first, held);
+    if (first.age < first.ttl / 20) return this.#lease(first, held, call);
     // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
     const second = new FixedTerm(context, holder);
     const renewed = await context.renew(held, second.ttl).catch((error: unknown) => error);
-    if (renewed === true && second.remaining() > 0) return this.#lease(second, held);
+    if (renewed === true && second.remaining() > 0) return this.#lease(second, held, call);
     this.giveBack(second, held).catch(() => {});
     throw typeof renewed === 'boolean' ? lostMeanwhile(call) : renewed;
   }
@@ -134,6 +153,14 @@ export class Granting implements LeaseKeeper {
     }
   }
 
+  /** Handed over to nobody, for no time: a guard passes until somebody has taken it, as after any expiry. */
+  async expire(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Promise<void> {
+    const { commands, schema } = this.#context;
+    await commands.run(handOver(schema, tenure.holder.id, 0, { held, secret: randomUUID() }));
+    const topics = held.map(({ resource }) => topicOf(resource));
+    await commands.run(notify(channelOf(schema), topics.join()));
+  }
+
   /** A call has stopped to wait: it must not stand in the way of those behind it. */
   async withdraw(ask: Ask, ttl: number): Promise<void> {
     const holder = await this.#context.holders.use(ttl);
@@ -153,13 +180,18 @@ export class Granting implements LeaseKeeper {
     for (const lease of this.#leases.list()) this.#checkRevoked(lease);
   }
 
+  /** The server has failed over. */
+  moved(holder: Holder): Promise<void> {
+    return reconcile(this.#context, this.#kindsOf(holder), holder, () => this.#leases.list());
+  }
+
   #checkRevoked(lease: Lease): void {
     const taken = lease.held.filter(({ token }) => this.#revoked.delete(token));
     if (taken.length > 0) lease.lose('revoked');
   }
 
   /** Sends it until the server has answered, or until nothing is left to tell because the tenure is over. */
-  async #insist<Call, Answered>(kind: Kind<Call, Answered>, call: Call, tenure: LeaseTenure): Promise<void> {
+  async #insist<Sent, Answered>(kind: Kind<Sent, Answered>, call: Sent, tenure: LeaseTenure): Promise<void> {
     const { clock, commands } = this.#context;
     for (let pausing = 0; ; pausing = Math.min(tenure.ttl / 20, 500)) {
       try {
@@ -177,6 +209,7 @@ export class Granting implements LeaseKeeper {
   async releaseAll(): Promise<void> {
     let releasing: Promise<void>[] = [];
     for (const lease of this.#leases.list()) {
+      if (this.#kept.has(lease)) continue;
       releasing.push(lease.release());
       if (releasing.length < portion) continue;
       await Promise.all(releasing);
@@ -185,14 +218,16 @@ export class Granting implements LeaseKeeper {
     await Promise.all(releasing);
   }
 
-  #lease(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Lease {
-    const lease = new Lease(this, tenure, held);
+  #lease(tenure: LeaseTenure, held: readonly [Held, ...Held[]], { sort, acquisition }: Told): Lease {
+    const lease = new Lease(this, tenure, held, sort);
     lease.place = this.#leases.add(lease);
+    if (points.grant.hasSubscribers)
+      points.grant.publish({ ...lease.about(), waited: acquisition?.waited ?? 0 });
     if (this.#revoked.size > 0) this.#checkRevoked(lease);
     return lease;
   }
 
-  async #ask<Call extends Wanting>(holder: Holder, kind: Kind<Call, Reply>, call: Call): Promise<Answer> {
+  async #ask<Sent extends Call>(holder: Holder, kind: Kind<Sent, Reply>, call: Sent): Promise<Answer> {
     for (;;) {
       const { epoch } = holder;
       let answer: Reply;
@@ -228,5 +263,5 @@ export class Granting implements LeaseKeeper {
 
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
 
-const lostMeanwhile = ({ resource }: Wanting, cause?: unknown): LockLostError =>
+const lostMeanwhile = ({ resource }: Call, cause?: unknown): LockLostError =>
   new LockLostError(resourceText(resource), 'expired', { cause });

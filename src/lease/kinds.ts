@@ -7,7 +7,9 @@ import {
   type Answer,
   type Ask,
   acquireLeases,
+  flushOf,
   type Held,
+  knownLeases,
   readAnswers,
   readFound,
   releaseLeases,
@@ -42,8 +44,10 @@ export interface Kinds {
    * unexpired. Those with the term that they were acquired with travel together.
    */
   renewFixed(ttl: number): Kind<Held, boolean>;
-  /** Answers whether the lease was still there, with this token. */
-  readonly release: Kind<Held, boolean>;
+  /** Whether or not the lease was still there, with this token. */
+  readonly release: Kind<Held, undefined>;
+  /** Answers whether the server has it as the holder's, with this token. */
+  readonly known: Kind<Held, boolean>;
   /** Of the nonces of calls that have stopped to wait: their places in queues. */
   readonly withdraw: Kind<string, undefined>;
 }
@@ -87,10 +91,15 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
     release: {
       limit,
       statement: (held) => releaseLeases(schema, holder.id, held),
-      read: ([row], held) => readFound(row, held.length),
+      confirm: ([row]) => flushOf(schema, row),
+      read: (_, held) => held.map(() => undefined),
       // Done: what a failover brings back belongs to nobody, and ends with this holder.
-      failed: (error, held) =>
-        error instanceof UnreplicatedError ? readFound(error.rows[0], held.length) : undefined,
+      failed: (error, held) => (error instanceof UnreplicatedError ? held.map(() => undefined) : undefined),
+    },
+    known: {
+      limit,
+      statement: (held) => knownLeases(schema, holder.id, held),
+      read: ([row], held) => readFound(row, held.length),
     },
     withdraw: {
       limit,

@@ -34,6 +34,12 @@ export interface LeaseOptions {
    */
   readonly renew?: boolean | undefined;
   /**
+   * `true`, together with `renew: false`: `fencepost.close()` does not release the lease, which then stays until its
+   * `ttl` is over, as a key in Redis does. For what may happen once in so much time, whoever comes next. `false` by
+   * default: the next one need not wait for a process that has ended in good order.
+   */
+  readonly keep?: boolean | undefined;
+  /**
    * How many may hold it at the same time, from 1 to 10,000; 1 by default. A caller with a greater number than the
    * others can get in at once; one with a smaller number waits until enough of them have left. With `{ tenant, total }`
    * the key has a tenant, of which `tenant` may hold it, and over all tenants `total`; the lease of the same name without
@@ -65,6 +71,7 @@ export interface LeaseTerms {
   readonly wait: number;
   readonly signal: AbortSignal | undefined;
   readonly renew: boolean;
+  readonly keep: boolean;
   readonly slots: number;
   readonly total: number | undefined;
   readonly shared: boolean;
@@ -96,6 +103,9 @@ export function readLeaseOptions(
   }
   if (slots?.total !== undefined && resource.tenant === '') {
     throw new ArgumentError('options.slots', 'a number, as the key has no tenant', slots);
+  }
+  if (options.keep && options.renew) {
+    throw new ArgumentError('options.keep', 'true only together with renew: false', true);
   }
   const { limit, total } = slots ?? { limit: 1, total: undefined };
   const shared = mode === 'shared';
@@ -130,6 +140,7 @@ function serialized(argument: string, value: object): string {
 
 const leaseChecks = {
   ...tenureChecks,
+  keep: withDefault(boolean(), false),
   slots: optional(slotLimits),
   mode: optional(oneOf('exclusive', 'shared')),
   fair: withDefault(boolean(), false),

@@ -2,16 +2,17 @@ import { randomUUID } from 'node:crypto';
 import type { Place } from '../core/chain.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockLostError, StaleTokenError, StateError } from '../core/errors.ts';
+import { type HoldingSubject, spans } from '../core/events.ts';
 import { Handle, type HandleState } from '../core/handle.ts';
 import { duration, optional, validate } from '../core/options.ts';
 import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '../core/sqlstate.ts';
-import type { LeaseTenure } from '../holder/holder.ts';
+import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import type { HandOver } from '../sql/hand-over.ts';
 import { guardLease, type Held } from '../sql/lease.ts';
 import { type HandOverOptions, readWithin, textOfHandOver } from './hand-over.ts';
 import { shortestTtl } from './lease-options.ts';
-import { resourceText } from './resource.ts';
+import { aboutResource, resourceText, type Sort } from './resource.ts';
 
 /** The state of a lease. */
 export type LeaseState = HandleState;
@@ -29,6 +30,8 @@ export interface LeaseKeeper {
   giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void>;
   /** False when the server does not know it as held any more. */
   handOver(tenure: LeaseTenure, handed: HandOver, term: number): Promise<boolean>;
+  /** Its term is over there, though its holder lives; whoever waits is told. */
+  expire(tenure: LeaseTenure, held: readonly [Held, ...Held[]]): Promise<void>;
   ended(lease: Lease): void;
 }
 
@@ -49,13 +52,15 @@ export class Lease extends Handle {
   place: Place | undefined;
   readonly #keeper: LeaseKeeper;
   readonly #tenure: LeaseTenure;
+  readonly #sort: Sort;
 
   /** @internal */
-  constructor(keeper: LeaseKeeper, tenure: LeaseTenure, held: readonly [Held, ...Held[]]) {
+  constructor(keeper: LeaseKeeper, tenure: LeaseTenure, held: readonly [Held, ...Held[]], sort: Sort) {
     const [{ resource, slot, token }] = held;
     super(resourceText(resource), tenure);
     this.#keeper = keeper;
     this.#tenure = tenure;
+    this.#sort = sort;
     this.held = held;
     this.tenant = resource.tenant;
     this.name = resource.name;
@@ -82,7 +87,12 @@ export class Lease extends Handle {
    *   await trx.updateTable('account').set({ balance: 7 }).where('id', '=', 1).execute();
    * });
    */
-  async guard(transaction: CallerTransaction): Promise<void> {
+  guard(transaction: CallerTransaction): Promise<void> {
+    if (!spans.guard.hasSubscribers) return this.#guard(transaction);
+    return spans.guard.tracePromise(() => this.#guard(transaction), this.about());
+  }
+
+  async #guard(transaction: CallerTransaction): Promise<void> {
     try {
       const statement = guardLease(this.#keeper.schema, this.held);
       const [row] = await runIn('transaction', transaction, statement);
@@ -125,6 +135,11 @@ export class Lease extends Handle {
   async handOver(options?: HandOverOptions): Promise<string> {
     const within = readWithin(options);
     this.assertHeld();
+    if (!spans.release.hasSubscribers) return this.#handOver(within);
+    return spans.release.tracePromise(() => this.#handOver(within), { ...this.about(), how: 'handed over' });
+  }
+
+  async #handOver(within: number): Promise<string> {
     const handed = { held: this.held, secret: randomUUID() };
     if (await this.#keeper.handOver(this.#tenure, handed, within)) {
       this.given();
@@ -135,9 +150,40 @@ export class Lease extends Handle {
     throw new LockLostError(this.key, this.lossReason ?? 'expired');
   }
 
+  /** Whether it lives, or ends, with this holder. @internal */
+  isOf(holder: Holder): boolean {
+    return this.#tenure.holder === holder;
+  }
+
+  /** Its term ends now, as if nobody had renewed it. @internal */
+  async expire(): Promise<void> {
+    this.assertHeld();
+    await this.#keeper.expire(this.#tenure, this.held);
+    this.lose('expired');
+  }
+
+  /** @internal */
+  override async die(): Promise<void> {
+    await this.expire();
+    await super.die();
+  }
+
+  /** @internal */
+  about(): HoldingSubject {
+    const { token } = this;
+    return {
+      ...aboutResource(this.held[0].resource, this.#sort),
+      handle: this,
+      token,
+      holder: this.#tenure.holder.id,
+    };
+  }
+
   /** @internal */
   protected giveBack(): Promise<void> {
-    return this.#keeper.giveBack(this.#tenure, this.held);
+    if (!spans.release.hasSubscribers) return this.#keeper.giveBack(this.#tenure, this.held);
+    const event = { ...this.about(), how: 'released' as const };
+    return spans.release.tracePromise(() => this.#keeper.giveBack(this.#tenure, this.held), event);
   }
 
   /** @internal */

@@ -1,17 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { within } from '../core/abort.ts';
+import { Acquisition } from '../core/acquisition.ts';
 import { elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError, LockTimeoutError, StaleTokenError } from '../core/errors.ts';
 import { type Check, duration, optional, validate, withDefault } from '../core/options.ts';
 import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
+import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
-import { readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
+import { type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
 import { Granting, type LeaseContext, type Refusal } from './granting.ts';
 import { type ResumeOptions, readHandOver, readResumeOptions } from './hand-over.ts';
 import type { Lease } from './lease.ts';
 import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';
-import { type LeaseKey, resourceOf, resourceText, topicOf } from './resource.ts';
+import {
+  aboutResource,
+  election,
+  type LeaseKey,
+  lease as plain,
+  resourceOf,
+  resourceText,
+  type Sort,
+  sharedLease,
+  topicOf,
+} from './resource.ts';
 import { type SweepOptions, sweep } from './sweeping.ts';
 import { Waiting } from './waiting.ts';
 
@@ -60,6 +72,11 @@ export class Leases {
     );
   }
 
+  /** Waits for ever, for an election. @internal */
+  elect(name: LeaseKey, options: Pick<LeaseOptions, 'ttl' | 'signal'>): Promise<Lease | undefined> {
+    return this.#untilGranted(name, options, Infinity, election);
+  }
+
   /** As `acquire`, but answers `null` when the lease is not free, at once or within `wait`. */
   async tryAcquire(key: LeaseKey, options?: LeaseOptions): Promise<Lease | null> {
     return (await this.#untilGranted(key, options, 0)) ?? null;
@@ -104,14 +121,16 @@ export class Leases {
     const { ttl, wait = Infinity, signal, renew } = readResumeOptions(options);
     const { clock } = this.#context;
     const [{ resource, token }] = handed.held;
-    const call = { ...handed, resource, nonce: randomUUID() };
+    const acquisition = this.#acquisition(resource, plain, wait);
+    const call = { ...handed, resource, nonce: randomUUID(), sort: plain, acquisition };
     const started = clock.now();
     const attempt = (): Promise<Lease | Refusal> => this.#granting.resume(call, ttl, renew);
     const wanted = { name: call.nonce, topics: () => [], width: 1, attempt };
-    const lease = await this.#waiting.until({ wait, signal }, wanted).catch((cause: unknown) => {
+    const asked = this.#waiting.until({ wait, signal, acquisition }, wanted).catch((cause: unknown) => {
       if (!hasState(cause, staleToken)) throw cause;
       throw new StaleTokenError(resourceText(resource), token, { cause });
     });
+    const lease = await (acquisition?.follow(asked) ?? asked);
     if (lease !== undefined) return lease;
     throw new LockTimeoutError(resourceText(resource), elapsed(started, clock.now()));
   }
@@ -147,6 +166,11 @@ export class Leases {
     this.#granting.revoked(tokens);
   }
 
+  /** The server has failed over. @internal */
+  moved(holder: Holder): Promise<void> {
+    return this.#granting.moved(holder);
+  }
+
   /**
    * Removes leases that nobody has held for a long time, and answers how many. Not needed as long as there are few
    * different keys; a key for each order or user grows the table for ever. Later leases of a removed key get greater
@@ -177,20 +201,33 @@ export class Leases {
     key: LeaseKey,
     given: LeaseOptions | undefined,
     defaultWait: number,
+    as?: Sort,
   ): Promise<Lease | undefined> {
     const resource = resourceOf('key', key);
-    const { ttl, wait, signal, renew, width, ...wanted } = readLeaseOptions(given, resource, defaultWait);
-    const ask = { ...wanted, resource, nonce: randomUUID() };
-    return this.#waiting.until(
-      { wait, signal },
+    const { ttl, wait, signal, renew, keep, width, ...wanted } = readLeaseOptions(
+      given,
+      resource,
+      defaultWait,
+    );
+    const sort = as ?? (wanted.shared ? sharedLease : plain);
+    const acquisition = this.#acquisition(resource, sort, wait);
+    const ask = { ...wanted, resource, nonce: randomUUID(), sort, acquisition };
+    const lease = this.#waiting.until(
+      { wait, signal, acquisition },
       {
-        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew),
+        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew, keep),
         name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
         topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
         width,
         inVain: () => void this.#granting.withdraw({ ...ask, waits: false }, ttl).catch(() => {}),
       },
     );
+    return acquisition?.follow(lease) ?? lease;
+  }
+
+  #acquisition(resource: Resource, sort: Sort, wait: number): Acquisition | undefined {
+    if (!Acquisition.wanted) return undefined;
+    return new Acquisition(this.#context.clock, aboutResource(resource, sort), wait);
   }
 }
 

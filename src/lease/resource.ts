@@ -1,10 +1,18 @@
 import { ArgumentError } from '../core/errors.ts';
-import { type Key, keyHash, keyText } from '../core/key.ts';
+import type { Subject } from '../core/events.ts';
+import { familyOf, type Key, keyHash, keyText } from '../core/key.ts';
 import { optional, text, validate } from '../core/options.ts';
 import type { Resource } from '../sql/lease.ts';
 
 /** What a lease is of: a key, or a key of one tenant. The same name under two tenants is two leases. */
 export type LeaseKey = Key | { readonly tenant?: string | undefined; readonly name: Key };
+
+/** What sort of lease, for events. */
+export type Sort = Pick<Subject, 'kind' | 'mode'>;
+
+export const lease: Sort = { kind: 'lease', mode: 'exclusive' };
+export const sharedLease: Sort = { kind: 'lease', mode: 'shared' };
+export const election: Sort = { kind: 'election', mode: 'exclusive' };
 
 const maxNameBytes = 1_024;
 const maxTenantBytes = 255;
@@ -22,6 +30,12 @@ export function resourceOf(argument: string, key: LeaseKey): Resource {
 /** How errors and handles call it. */
 export function resourceText({ tenant, name }: Resource): string {
   return tenant === '' ? name : `${tenant}/${name}`;
+}
+
+/** What events say of it. */
+export function aboutResource(resource: Resource, { kind, mode }: Sort): Subject {
+  const { tenant, name } = resource;
+  return { kind, key: resourceText(resource), family: familyOf(name), tenant, mode };
 }
 
 /** By what messages name it: other roles may listen, so it is a number. `wake` in SQL computes the same one. */

@@ -1,4 +1,4 @@
-import { StaleTokenError } from '../core/errors.ts';
+import { LockLostError, StaleTokenError } from '../core/errors.ts';
 import type { CallerTransaction } from '../session/transaction.ts';
 import type { Lease, LeaseState } from './lease.ts';
 
@@ -8,21 +8,22 @@ export class Term {
   readonly key: string;
   /** Greater than the token of every earlier term of this election. */
   readonly token: bigint;
-  readonly #lease: Lease;
+  /** What it is made of. @internal */
+  readonly lease: Lease;
   readonly #campaign: AbortSignal;
   readonly #controller = new AbortController();
-  readonly #lost = (): void => this.#controller.abort(this.#lease.signal.reason);
+  readonly #lost = (): void => this.#controller.abort(this.lease.signal.reason);
   readonly #called = (): void => {
     // First the work is told to stop, then the next leader is let in.
     this.#controller.abort(this.#campaign.reason);
-    this.#lease.release().catch(() => {});
+    this.lease.release().catch(() => {});
   };
 
   /** @internal */
   constructor(lease: Lease, campaign: AbortSignal) {
     this.key = lease.key;
     this.token = lease.token;
-    this.#lease = lease;
+    this.lease = lease;
     this.#campaign = campaign;
     lease.signal.addEventListener('abort', this.#lost, { once: true });
     campaign.addEventListener('abort', this.#called, { once: true });
@@ -32,7 +33,7 @@ export class Term {
 
   /** That of its lease: `released` once the campaign has resigned. */
   get state(): LeaseState {
-    return this.#lease.state;
+    return this.lease.state;
   }
 
   /**
@@ -43,7 +44,7 @@ export class Term {
    */
   get signal(): AbortSignal {
     // Looks at the clock, and aborts ours when it is too late.
-    void this.#lease.signal;
+    void this.lease.signal;
     return this.#controller.signal;
   }
 
@@ -53,7 +54,7 @@ export class Term {
    */
   assertHeld(): void {
     this.signal.throwIfAborted();
-    this.#lease.assertHeld();
+    this.lease.assertHeld();
   }
 
   /**
@@ -67,14 +68,20 @@ export class Term {
    * });
    */
   guard(transaction: CallerTransaction): Promise<void> {
-    return this.#lease.guard(transaction);
+    return this.lease.guard(transaction);
+  }
+
+  /** An operator has ended it. @internal */
+  get revoked(): boolean {
+    const { reason } = this.lease.signal;
+    return reason instanceof LockLostError && reason.reason === 'revoked';
   }
 
   /** Ends when nobody is in the way of the next leader any more. @internal */
   async resign(): Promise<void> {
-    this.#lease.signal.removeEventListener('abort', this.#lost);
+    this.lease.signal.removeEventListener('abort', this.#lost);
     this.#campaign.removeEventListener('abort', this.#called);
-    await this.#lease.release();
+    await this.lease.release();
   }
 
   /** Whether `run` rejected with this because its term has ended, and for no other reason. @internal */

@@ -1,4 +1,5 @@
 import { within } from '../core/abort.ts';
+import type { Acquisition } from '../core/acquisition.ts';
 import { type Clock, elapsed } from '../core/clock.ts';
 import { closedError } from '../session/database.ts';
 import type { Notifications } from '../session/notifications.ts';
@@ -11,6 +12,8 @@ export interface Patience {
   /** Milliseconds, or Infinity. */
   readonly wait: number;
   readonly signal: AbortSignal | undefined;
+  /** Where somebody wants to be told of it. */
+  readonly acquisition: Acquisition | undefined;
 }
 
 /** What is waited for. */
@@ -75,7 +78,7 @@ export class Waiting {
     });
   }
 
-  async #inLine({ wait, signal }: Patience, wanted: Wanted): Promise<Lease | undefined> {
+  async #inLine({ wait, signal, acquisition }: Patience, wanted: Wanted): Promise<Lease | undefined> {
     const clock = this.#clock;
     const notifications = this.#notifications;
     const started = clock.now();
@@ -83,6 +86,7 @@ export class Waiting {
     const place = this.#lines.enter(wanted.name, wanted.topics, wanted.width);
     let lease: Lease | undefined;
     let refused = false;
+    let waited = place.mayTry ? undefined : acquisition?.wait('process');
     try {
       for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
         while (!place.mayTry && left() > 0) await place.bell.heard(clock, left(), signal);
@@ -96,6 +100,7 @@ export class Waiting {
         if (lease !== undefined) return lease;
         refused ||= outcome !== undefined;
         if (outcome === undefined || left() <= 0) return undefined;
+        waited ??= acquisition?.wait('server');
         // Only what is asked after the beginning of listening cannot miss a message.
         place.hear();
         if (!listening && (await within(clock, longestPoll, notifications.listen()))) continue;
@@ -105,6 +110,7 @@ export class Waiting {
       }
     } finally {
       place.leave(lease !== undefined);
+      waited?.(lease !== undefined);
       if (lease === undefined && refused) wanted.inVain?.();
     }
   }

@@ -44,6 +44,7 @@ export class Participation implements AsyncDisposable {
     return this.lease.release();
   }
 
+  /** The end of an `await using` block: `release()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }

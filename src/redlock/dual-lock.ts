@@ -14,13 +14,17 @@ const clock = systemClock;
 /** A lock of the library that is left behind: of node-redlock 5, with `release`, or 4, with `unlock`. */
 export interface OldLock {
   readonly expiration?: number;
+  /** Gives it so many milliseconds from now on. */
   extend(duration: number): Promise<OldLock>;
+  /** Gives it back, in version 5. */
   release?(): Promise<unknown>;
+  /** Gives it back, in version 4. */
   unlock?(): Promise<unknown>;
 }
 
 /** The library that is left behind: node-redlock 5 or 4, or anything made to look like it. */
 export interface OldLocks {
+  /** All of the resources for so many milliseconds; rejects when it cannot have them. */
   acquire(resources: string[], duration: number): Promise<OldLock>;
 }
 
@@ -103,10 +107,12 @@ export class DualLocks extends EventEmitter {
     }
   }
 
+  /** As `lock.release`. */
   release(lock: DualLock): Promise<void> {
     return lock.release();
   }
 
+  /** As `lock.extend`. */
   extend(lock: DualLock, duration: number): Promise<DualLock> {
     return lock.extend(duration);
   }
@@ -147,6 +153,7 @@ export class DualLock {
     this.#lock = lock;
   }
 
+  /** What it locks. */
   get resources(): string[] {
     return this.#lock.resources;
   }

@@ -83,7 +83,7 @@ async function takeAll(server: Fencepost, resources: readonly string[], ttl: num
   await Promise.all(resources.map((resource) => leaving.get(resource)));
   try {
     for (const resource of resources) {
-      const lease = await server.leases.tryAcquire(resource, { ttl, renew: false });
+      const lease = await server.leases.tryAcquire(resource, { ttl, renew: false, keep: true });
       if (lease === null) throw new ResourceLockedError(`${resource} is held by somebody else`);
       leases.push(lease);
     }

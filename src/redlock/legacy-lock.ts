@@ -25,6 +25,7 @@ export class LegacyLock {
     this.attemptsRemaining = retryCount - this.attempts;
   }
 
+  /** What it was acquired by. */
   get redlock(): Lock['redlock'] {
     return this.#lock.redlock;
   }
@@ -44,6 +45,7 @@ export class LegacyLock {
     return this.#lock.guard(transaction, server);
   }
 
+  /** Gives it back. */
   unlock(callback?: Callback<void>): Promise<void> {
     const unlocking = this.#lock.release().then(() => {});
     return called(unlocking, callback);
@@ -54,6 +56,7 @@ export class LegacyLock {
     return this.unlock(callback);
   }
 
+  /** Gives it so many more milliseconds, counted from now, in place. */
   extend(duration: number, callback?: Callback<LegacyLock>): Promise<LegacyLock> {
     const extending = this.#lock.extend(duration).then((lock) => {
       this.#lock = lock;

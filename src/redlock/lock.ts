@@ -8,7 +8,9 @@ import type { Settings } from './settings.ts';
 /** What made a lock, and ends or extends it. */
 export interface LockKeeper {
   readonly clients: ReadonlySet<Fencepost>;
+  /** Gives a lock back. */
   release(lock: Lock, settings?: Partial<Settings>): Promise<ExecutionResult>;
+  /** Gives a lock so many milliseconds from now on. */
   extend(lock: Lock, duration: number, settings?: Partial<Settings>): Promise<Lock>;
 }
 

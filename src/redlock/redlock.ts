@@ -146,7 +146,7 @@ export class Redlock extends EventEmitter {
     });
   }
 
-  /** Closes the clients, which releases what they hold. */
+  /** Closes the clients. As with a client of Redis, what was not released stays locked until it expires. */
   async quit(): Promise<void> {
     await Promise.all([...this.clients].map((client) => client.close()));
   }

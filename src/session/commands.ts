@@ -1,5 +1,6 @@
 import { nextTick } from 'node:process';
 import type { Clock } from '../core/clock.ts';
+import { spans } from '../core/events.ts';
 import { isCollision } from '../core/sqlstate.ts';
 import type { Row, Statement } from '../sql/statement.ts';
 import { Link, type Session } from './link.ts';
@@ -11,6 +12,8 @@ export interface Kind<Call, Answer> {
   /** So many calls are worth a statement of their own; 128 by default. */
   readonly share?: number;
   statement(calls: readonly Call[]): Statement;
+  /** One more statement that the answers have to wait for. */
+  confirm?(rows: readonly Row[]): Statement | undefined;
   read(rows: readonly Row[], calls: readonly Call[]): readonly Answer[];
   /** What has to be done about a statement that failed. The calls reject with its error, unless this has answers. */
   failed?(error: unknown, calls: readonly Call[]): Failed<Answer> | Promise<Failed<Answer>>;
@@ -174,7 +177,10 @@ class Queue<Call, Answer> implements Sendable {
     const kind = this.#kind;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return kind.read(await session.query(kind.statement(calls)), calls);
+        const rows = await run(session, kind.statement(calls), calls.length);
+        const more = kind.confirm?.(rows);
+        if (more !== undefined) await session.query(more);
+        return kind.read(rows, calls);
       } catch (error) {
         if (isCollision(error) && attempt < 10) continue;
         const answers = await kind.failed?.(error, calls);
@@ -183,4 +189,9 @@ class Queue<Call, Answer> implements Sendable {
       }
     }
   }
+}
+
+function run(session: Session, statement: Statement, calls: number): Promise<Row[]> {
+  if (!spans.batch.hasSubscribers) return session.query(statement);
+  return spans.batch.tracePromise(() => session.query(statement), { statement: statement.name, calls });
 }

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { Clock } from '../core/clock.ts';
 import { ArgumentError, DatabaseError, StandbyError } from '../core/errors.ts';
+import { points, type SessionEvent } from '../core/events.ts';
 import type { Check } from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
 import { listen } from '../sql/notification.ts';
@@ -24,6 +25,14 @@ const answerLimit = 10_000;
 /** Called once, when a connection is lost or closed, with the reason. */
 export type Ended = (loss: Error) => void;
 
+/** How a connection is opened. */
+export interface OpenOptions {
+  /** The longest time that all of it may take, in milliseconds. */
+  readonly limit?: number | undefined;
+  /** What for; `statements` by default. */
+  readonly purpose?: SessionEvent['purpose'];
+}
+
 /** Called with each message of a channel, and without one when no more will come. */
 export type Heard = (message?: string) => void;
 
@@ -36,6 +45,7 @@ export class Connection implements AsyncDisposable {
   /** A pooler stands between: the next statement may run in another server process. */
   readonly pooled: boolean;
   readonly #ended: Ended;
+  readonly #purpose: SessionEvent['purpose'];
   #loss: Error | undefined;
   #heard: Heard | undefined;
   /** Ends with the statements that were asked for so far. */
@@ -43,7 +53,15 @@ export class Connection implements AsyncDisposable {
   /** The statement that runs, and what the server warned of meanwhile. */
   #running: { warning?: object } | undefined;
 
-  private constructor(client: pg.Client, clock: Clock, pid: number, pooled: boolean, ended: Ended) {
+  private constructor(
+    client: pg.Client,
+    clock: Clock,
+    pid: number,
+    pooled: boolean,
+    ended: Ended,
+    purpose: SessionEvent['purpose'],
+  ) {
+    this.#purpose = purpose;
     this.#client = client;
     this.#clock = clock;
     this.pid = pid;
@@ -51,12 +69,11 @@ export class Connection implements AsyncDisposable {
     this.#ended = ended;
   }
 
-  /** `limit`: the longest time that all of it may take, in milliseconds. */
   static async open(
     source: ConnectionSource,
     clock: Clock,
     ended: Ended,
-    limit?: number,
+    { limit, purpose = 'statements' }: OpenOptions = {},
   ): Promise<Connection> {
     const config = clientConfig(source);
     const patience = Math.round(Math.min(limit ?? Infinity, config.connectionTimeoutMillis ?? Infinity));
@@ -77,15 +94,19 @@ export class Connection implements AsyncDisposable {
       if (rows[0]?.standby === 't')
         throw new StandbyError('the server is a standby: locks are kept on the primary');
       const backend = Number(rows[0]?.pid);
-      const connection = new Connection(client, clock, backend, backend !== pid, ended);
+      const connection = new Connection(client, clock, backend, backend !== pid, ended, purpose);
       if (loss !== undefined) throw loss;
       client.on('error', (error) => connection.#lose(error));
       client.on('notice', (notice) => connection.#notice(notice));
       client.on('end', () => connection.#lose(new Error('the server closed the connection')));
+      connection.#tell('opened');
       return connection;
-    } catch (error) {
+    } catch (thrown) {
       client.end().catch(() => {});
-      throw databaseFailure('connect to the database', loss ?? error);
+      const error = databaseFailure('connect to the database', loss ?? thrown);
+      if (points.session.hasSubscribers)
+        points.session.publish({ change: 'failed', purpose, pid: undefined, pooled: false, error });
+      throw error;
     } finally {
       cancel();
     }
@@ -162,6 +183,7 @@ export class Connection implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#loss === undefined) {
       this.#loss = new Error('the connection was closed');
+      this.#tell('closed');
       this.#ended(this.#loss);
     }
     const cancel = this.#clock.after(1_000, () => hangUp(this.#client));
@@ -173,6 +195,12 @@ export class Connection implements AsyncDisposable {
     return this.close();
   }
 
+  #tell(change: SessionEvent['change'], error?: Error): void {
+    if (!points.session.hasSubscribers) return;
+    const { pid, pooled } = this;
+    points.session.publish({ change, purpose: this.#purpose, pid, pooled, error });
+  }
+
   /** Comes before the server is ready for the next statement, and so before the answer is handed out. */
   #notice(notice: object): void {
     if (this.#running !== undefined && isSyncRepWarning(notice)) this.#running.warning = notice;
@@ -181,6 +209,7 @@ export class Connection implements AsyncDisposable {
   #lose(loss: Error): void {
     if (this.#loss !== undefined) return;
     this.#loss = loss;
+    this.#tell('lost', loss);
     this.#ended(loss);
     hangUp(this.#client);
     this.#heard?.();

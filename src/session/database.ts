@@ -56,7 +56,7 @@ export class Database {
       this.#source,
       this.clock,
       () => this.#open.delete(connection),
-      limit,
+      { limit },
     );
     this.#open.add(connection);
     if (!this.#closed) return connection;

@@ -1,9 +1,11 @@
 import { Chain, type Place } from '../core/chain.ts';
 import type { Clock, Moment } from '../core/clock.ts';
 import { DatabaseError, type LossReason, PoolerError } from '../core/errors.ts';
+import { type RenewEvent, spans } from '../core/events.ts';
 import type { Holding, Tenure } from '../core/handle.ts';
 import { hasState, lockNotAvailable } from '../core/sqlstate.ts';
 import {
+  endSession,
   type LockSet,
   ping,
   prepareSession,
@@ -75,10 +77,11 @@ export class LockConnection implements Tenure {
   static async open(options: LockSessionOptions, ended: () => void): Promise<LockConnection> {
     let session: LockConnection | undefined;
     const sent = options.clock.now();
-    const connection = await Connection.open(options.source, options.clock, (loss) => {
+    const lost = (loss: Error): void => {
       if (session !== undefined) session.#end('connection', loss);
       ended();
-    });
+    };
+    const connection = await Connection.open(options.source, options.clock, lost, { purpose: 'locks' });
     try {
       if (connection.pooled && !options.pooledSessions) throw pooled();
       const [row] = await connection.query(prepareSession(options.ttl));
@@ -154,6 +157,11 @@ export class LockConnection implements Tenure {
   /** A statement that does not wait and changes nothing of what is held, and the first row of its answer. */
   run(statement: Statement): Promise<Row | undefined> {
     return this.#commands.run(statement);
+  }
+
+  async die(): Promise<void> {
+    await this.#connection.query(endSession).catch(() => {});
+    if (!this.lost) await this.close();
   }
 
   async close(): Promise<void> {
@@ -240,7 +248,20 @@ export class LockConnection implements Tenure {
     if (this.remaining() <= 0) return;
     this.#idleBeats = this.idle && this.#commands.idle ? this.#idleBeats + 1 : 0;
     if (this.#idleBeats === 2) void this.close();
-    else this.run(ping).catch(() => {});
+    else this.#ping().catch(() => {});
+  }
+
+  async #ping(): Promise<void> {
+    if (!spans.renew.hasSubscribers) return void (await this.run(ping));
+    const { ttl } = this.#options;
+    const { age } = this.#pulse;
+    const lag = Math.max(0, age - ttl / 3);
+    const holder = String(this.pid);
+    const event: RenewEvent = { of: 'session', holder, key: undefined, ttl, since: age, lag };
+    await spans.renew.tracePromise(async () => {
+      await this.run(ping);
+      event.alive = !this.lost;
+    }, event);
   }
 
   /** A session that waits cannot answer. When the server has none that waits, its answer is lost, or on its way. */

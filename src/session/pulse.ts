@@ -27,14 +27,19 @@ export class Pulse {
     this.#sign = sent;
   }
 
+  /** Milliseconds since the last sign of life. */
+  get age(): number {
+    return elapsed(this.#sign, this.now());
+  }
+
   /** Milliseconds of trust that are left. */
   get remaining(): number {
-    return this.#ttl - marginOf(this.#ttl) - elapsed(this.#sign, this.now());
+    return this.#ttl - marginOf(this.#ttl) - this.age;
   }
 
   /** A beat was due a while ago and has not been answered. */
   get late(): boolean {
-    return elapsed(this.#sign, this.now()) > this.#ttl / 2;
+    return this.age > this.#ttl / 2;
   }
 
   stop(): void {

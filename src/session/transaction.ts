@@ -3,12 +3,14 @@ import type { Row, Statement } from '../sql/statement.ts';
 
 /** A client of `pg` that is in a transaction. */
 export interface PgTransaction {
+  /** Runs a statement. */
   query(query: { text: string; values?: unknown[] }): Promise<{ rows: unknown[] }>;
 }
 
 /** A transaction of Kysely, as `db.transaction()` and `db.startTransaction()` give it. */
 export interface KyselyTransaction {
   readonly isTransaction: true;
+  /** Runs a compiled query. */
   executeQuery(query: KyselyQuery): Promise<{ rows: unknown[] }>;
 }
 

@@ -12,6 +12,10 @@ export const beatHolder = (schema: string, holder: string): Statement =>
 export const revokedOf = (schema: string, holder: string, told: readonly string[]): Statement =>
   callOf(schema, 'holder_revoked', [holder, told]);
 
+/** What it holds has been compared with what the server knows since the failover. */
+export const settleHolder = (schema: string, holder: string): Statement =>
+  callOf(schema, 'holder_settle', [holder]);
+
 export const fenceHolder = (schema: string, holder: string): Statement =>
   callOf(schema, 'holder_fence', [holder]);
 

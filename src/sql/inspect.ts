@@ -10,21 +10,40 @@ export interface LockRow {
   readonly application: string;
   /** Milliseconds since it began to wait; undefined for who holds. */
   readonly waited: number | undefined;
-  /** The server processes that it waits for. */
+  /**
+   * The server processes that it waits for: ten at most of those that hold, and for a shared one the first who waits for
+   * it alone and came before.
+   */
   readonly blockedBy: readonly number[];
 }
 
-/** Locks with one 64-bit key; those with two numbers of 32 bits are other people's. */
+/**
+ * Locks with one 64-bit key; those with two numbers of 32 bits are other people's. Who is in whose way is read off the
+ * same look: pg_blocking_pids stops all lock traffic for each who waits, and names all the others in the queue, which for
+ * a queue of a thousand took a tenth of a core at a look a second.
+ */
 export const advisoryLocks: Statement = {
   name: 'inspect_locks',
-  text: `select (l.classid::bigint << 32 | l.objid::bigint) as hash, l.mode, l.granted, l.pid,
-      coalesce(a.application_name, '') as application,
+  text: `with l as materialized (
+      select (classid::bigint << 32 | objid::bigint) as hash, mode, granted, pid, waitstart from pg_locks
+      where locktype = 'advisory' and objsubid = 1
+        and database = (select oid from pg_database where datname = current_database())),
+    held as (
+      select hash, (array_agg(pid))[1:10] as everybody,
+        coalesce((array_agg(pid) filter (where mode = 'ExclusiveLock'))[1:10], '{}') as alone
+      from l where granted group by hash),
+    first as (
+      select distinct on (hash) hash, pid, waitstart from l
+      where not granted and mode = 'ExclusiveLock' order by hash, waitstart)
+    select l.hash, l.mode, l.granted, l.pid, coalesce(a.application_name, '') as application,
       (extract(epoch from clock_timestamp() - l.waitstart) * 1000)::bigint as waited,
-      case when l.granted then '{}' else pg_blocking_pids(l.pid)::text end as blocked_by
-    from pg_locks l left join pg_stat_activity a on a.pid = l.pid
-    where l.locktype = 'advisory' and l.objsubid = 1
-      and l.database = (select oid from pg_database where datname = current_database())
-    order by hash, l.granted desc, l.waitstart`,
+      case when l.granted then '{}'
+        when l.mode = 'ExclusiveLock' then coalesce(h.everybody, '{}')::text
+        else (coalesce(h.alone, '{}') || case when f.waitstart < l.waitstart then array[f.pid] else '{}' end)::text
+        end as blocked_by
+    from l left join held h on h.hash = l.hash left join first f on f.hash = l.hash
+    left join pg_stat_activity a on a.pid = l.pid
+    order by l.hash, l.granted desc, l.waitstart`,
   values: [],
 };
 

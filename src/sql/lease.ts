@@ -111,12 +111,38 @@ export function totalOf({ name }: Resource): Resource {
   return { tenant: '', name };
 }
 
+/** Who waits for them is woken before this is on the disk: it counts when what `flushOf` gives has been answered. */
 export function releaseLeases(schema: string, holder: string, held: readonly Held[]): Statement {
-  return callOf(schema, 'lease_release', [holder, ...columnsOf(held)]);
+  return rowOf(schema, 'lease_release', [holder, ...columnsOf(held), 'true']);
+}
+
+/** What makes a release durable that was answered before it was. */
+export function flushOf(schema: string, row: Row | undefined): Statement | undefined {
+  return row?.unflushed === 't' ? callOf(schema, 'flush', []) : undefined;
 }
 
 export function renewLeases(schema: string, holder: string, term: number, held: readonly Held[]): Statement {
   return callOf(schema, 'lease_renew', [holder, interval(term), ...columnsOf(held)]);
+}
+
+/** Which of them the holder has on the server. */
+export function knownLeases(schema: string, holder: string, held: readonly Held[]): Statement {
+  return callOf(schema, 'lease_known', [holder, ...columnsOf(held)]);
+}
+
+/** Some of what a holder has on the server that lives on its heartbeat: those after `last`, in their order. */
+export function leasesOf(schema: string, holder: string, last?: Held): Statement {
+  const { tenant, name } = last?.resource ?? { tenant: '', name: '' };
+  return callOf(schema, 'lease_of', [holder, tenant, name, last?.slot ?? -1]);
+}
+
+export function readLeasesOf(row: Row | undefined): Held[] {
+  const rows: [string, string, number, string][] = JSON.parse(row?.answer ?? '[]');
+  return rows.map(([tenant, name, slot, token]) => ({
+    resource: { tenant, name },
+    slot,
+    token: BigInt(token),
+  }));
 }
 
 /** Which of the calls the server found their lease for, out of the places that it answered. */

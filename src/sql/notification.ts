@@ -12,6 +12,12 @@ export const listen = (channel: string): Statement => ({
   values: [],
 });
 
+export const notify = (channel: string, message: string): Statement => ({
+  name: 'notify',
+  text: 'select pg_notify($1, $2)',
+  values: [channel, message],
+});
+
 export const unlisten: Statement = { name: 'unlisten', text: 'unlisten *', values: [] };
 
 /** The message by which holders are told that something was revoked. */

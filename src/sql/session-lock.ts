@@ -99,6 +99,13 @@ export const unlockAll: Statement = {
   values: [],
 };
 
+/** The session ends itself. */
+export const endSession: Statement = {
+  name: 'end_session',
+  text: 'select pg_terminate_backend(pg_backend_pid())',
+  values: [],
+};
+
 export const ping: Statement = { name: 'ping', text: 'select pg_backend_pid() as pid', values: [] };
 
 /**

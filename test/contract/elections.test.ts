@@ -57,6 +57,22 @@ async function guarded(term: Term): Promise<unknown> {
 }
 
 describe('a campaign', () => {
+  test('whose term is revoked lets another one lead', async () => {
+    await using one = open();
+    await using other = open();
+    const [first, second] = [stand(one, 'revoked'), stand(other, 'revoked', 10_001)];
+    const term = await until('a leader', () => first.terms[0] ?? second.terms[0]);
+    const [leader, next] = first.terms[0] === undefined ? [second, first] : [first, second];
+    expect(await other.leases.revoke('revoked', { token: term.token })).toEqual([term.token]);
+    expect((await next.leading()).token).toBeGreaterThan(term.token);
+    await until('the loss', () => term.signal.aborted);
+    expect(leader.terms).toHaveLength(1);
+    expect(term.signal.reason).toMatchObject({ reason: 'revoked' });
+    first.off();
+    second.off();
+    await Promise.allSettled([first.outcome, second.outcome]);
+  });
+
   test('leads alone, and the next one leads, with a greater token, when it is called off', async () => {
     await using one = open();
     await using other = open();

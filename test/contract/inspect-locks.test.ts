@@ -40,6 +40,29 @@ test('shows who holds, who waits, for how long, and who is in whose way', async 
   expect(await holder.inspect.locks()).toEqual([]);
 });
 
+test('a reader waits for the writer before it, and that one for all readers that hold', async () => {
+  const locks = async (count: number) =>
+    await vi.waitFor(async () => {
+      const found = await observer.inspect.locks();
+      expect(found).toHaveLength(count);
+      return found;
+    });
+  await using observer = new Fencepost({ connection: database.url });
+  await using readers = new Fencepost({ connection: database.url });
+  await using writer = new Fencepost({ connection: database.url });
+  await using late = new Fencepost({ connection: database.url });
+  const held = await readers.advisory.acquire('book', { mode: 'shared' });
+  const writing = writer.advisory.acquire('book');
+  await locks(2);
+  const reading = late.advisory.acquire('book', { mode: 'shared' });
+  const [reads, writes, waits] = await locks(3);
+  expect([reads?.blockedBy, writes?.blockedBy]).toEqual([[], [reads?.pid]]);
+  expect(waits).toMatchObject({ mode: 'shared', granted: false, blockedBy: [writes?.pid] });
+  await held.release();
+  await (await writing).release();
+  await (await reading).release();
+});
+
 test('names a key that this process does not use only when it is told of it; the server knows just a number', async () => {
   await using holder = new Fencepost({ connection: database.url, namespace: 'app' });
   await using observer = new Fencepost({ connection: database.url, namespace: 'app' });

@@ -201,15 +201,6 @@ test('`using` gives the result of the work, and releases when it throws', async 
   expect(await advisoryLocks(database)).toEqual([]);
 });
 
-test('the end of an `await using` block releases', async () => {
-  await using fencepost = open();
-  {
-    await using _lock = await fencepost.advisory.acquire('a');
-    expect(await advisoryLocks(database)).toHaveLength(1);
-  }
-  expect(await advisoryLocks(database)).toEqual([]);
-});
-
 test('a string, a list of that string, and a bigint of the same number are one lock, also for SQL', async () => {
   await using fencepost = open();
   const number = keyHash('key', 'a');

@@ -69,6 +69,20 @@ test('keeps the floor: a key that was swept goes on above its last token, whatev
   expect(again.token).toBeGreaterThan(great);
 });
 
+test('what was held in slots and shared goes too, the row that tells of the others after them', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  const slots = await Promise.all([1, 2, 3].map(() => fencepost.leases.acquire('slots', { slots: 3 })));
+  await using reader = await fencepost.leases.acquire('read', { mode: 'shared' });
+  await Promise.all(slots.map((lease) => lease.release()));
+  await age(31, 'slots');
+  await age(31, 'read');
+  expect(await fencepost.leases.sweep({ olderThan: '30d' })).toBe(2);
+  expect(await fencepost.leases.sweep({ olderThan: '30d' })).toBe(1);
+  expect((await names()).filter((name) => name === 'slots')).toEqual([]);
+  expect(reader.state).toBe('held');
+  expect(await fencepost.leases.tryAcquire('read')).toBeNull();
+});
+
 test('goes through any number of leases in batches, across tenants and slots', async () => {
   await using fencepost = new Fencepost({ connection: database.url });
   await database.query(`

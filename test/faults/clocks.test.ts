@@ -32,7 +32,15 @@ beforeEach(async () => {
 function openHolder(): Promise<Holder> {
   const open = (): ReturnType<Database['open']> => connections.open();
   return Holder.open(
-    { link: new Link(open, clock), open, clock, schema: 'fencepost', application: 'test', revoked() {} },
+    {
+      link: new Link(open, clock),
+      open,
+      clock,
+      schema: 'fencepost',
+      application: 'test',
+      revoked() {},
+      async moved() {},
+    },
     ttl,
   );
 }

@@ -210,11 +210,11 @@ test('a process that has nothing but its campaign lives through an outage, witho
   proxy.tap = () => 'cut';
   proxy.cut();
   expect(await child.next<ElectionNews>()).toMatchObject({ what: 'ended', token: before.token });
-  const opened = proxy.opened;
-  await delay(1_500);
-  // Pauses of 100 ms at most, which is a third of the ttl, and half of that at least: what one try opens, 30 times.
-  expect(proxy.opened - opened).toBeLessThan(2 * 30);
-  expect(proxy.opened - opened).toBeGreaterThan(3);
+  const { opened } = proxy;
+  const started = performance.now();
+  await until('some tries', () => proxy.opened > opened + 10);
+  // Pauses of 100 ms at most, which is a third of the ttl, and half of that at least; one try opens two.
+  expect(proxy.opened - opened).toBeLessThan(2 * (1 + (performance.now() - started) / 50));
   expect(child.process.exitCode).toBeNull();
   proxy.tap = () => 'pass';
   const after = await child.next<ElectionNews>();
@@ -233,7 +233,7 @@ test('a leader that is cut off, and is not told, stops before the next one leads
   const stand = (fencepost: Fencepost, who: string) => {
     const controller = new AbortController();
     const { signal } = controller;
-    const outcome = fencepost.elections.campaign('a', { ttl: '500ms', signal }, async (term) => {
+    const outcome = fencepost.elections.campaign('a', { ttl: '1500ms', signal }, async (term) => {
       events.push(`${who} leads`);
       await once(term.signal, 'abort');
       events.push(`${who} ${signal.aborted ? 'was called off' : term.state}`);
@@ -253,11 +253,10 @@ test('a leader that is cut off, and is not told, stops before the next one leads
   await until('one leads again', () => events.length === 5);
   proxy.freeze();
   await until('one knows', () => events.length === 6);
-  // Nothing answers, and it ends all the same.
-  const started = performance.now();
+  // Nothing answers, and it ends all the same: before anything that was asked is given up.
   one.off();
   await one.outcome;
-  expect(performance.now() - started).toBeLessThan(1_000);
+  expect(proxy.links.size).toBeGreaterThan(0);
   expect(events.slice(3)).toEqual(['two was called off', 'one leads', 'one lost']);
   proxy.thaw();
 });
@@ -304,8 +303,8 @@ test('an observer ends at once when it is cut off and nobody tells it', async ()
   proxy.freeze();
   const change = observer.next();
   await delay(50);
-  const started = performance.now();
   controller.abort();
   expect(await change).toMatchObject({ done: true });
-  expect(performance.now() - started).toBeLessThan(200);
+  // The connection that it asked on is still there: nobody has waited for its answer.
+  expect(proxy.links.size).toBeGreaterThan(0);
 });

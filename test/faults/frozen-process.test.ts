@@ -62,7 +62,7 @@ test('a process that is killed leaves its lease until the ttl, and the next toke
   tags: ['F01'],
 }, async () => {
   await using database = await createDatabase();
-  await using child = start({ url: database.url, key: 'a', ttl: 600 });
+  await using child = start({ url: database.url, key: 'a', ttl: 2_000 });
   const before = await child.next<Acquired>();
   child.signal('SIGKILL');
   await child.ended;

@@ -55,7 +55,7 @@ async function crashInTheMiddle(server: OwnServer, rounds: number): Promise<stri
 }
 
 test('no lease that was acknowledged is lost in a crash, and tokens rise, whatever synchronous_commit is by default', {
-  ...within(20_000),
+  ...within(60_000),
   tags: ['F16', 'F17', 'F18'],
 }, async () => {
   await using server = await startOwnServer({ postgresFlags: lazyWal });

@@ -181,6 +181,38 @@ test('a heartbeat counts as unanswered, and a release as done', async () => {
   await standbyUp();
 });
 
+test('who waits is woken before a release is on the standby, and neither is believed before it is', async () => {
+  await using fencepost = new Fencepost({ connection: primary.url });
+  await using other = new Fencepost({ connection: primary.url });
+  const lease = await fencepost.leases.acquire('woken', { ttl: '30s' });
+  const waiting = other.leases.acquire('woken', { ttl: '30s', wait: '60s' });
+  await until('somebody who waits', async () => {
+    const rows = await quietly(`select from fencepost.lease where name = 'woken' and wanted`);
+    return rows.length === 1;
+  });
+  await standbyDown();
+  const settled: string[] = [];
+  const releasing = lease.release().then(() => settled.push('released'));
+  const granting = waiting.then((next) => {
+    settled.push('granted');
+    return next;
+  });
+  for (const statement of ['flush', 'lease_acquire'])
+    await until(`${statement} waits for the standby`, async () => {
+      const rows = await quietly(
+        `select from pg_stat_activity where wait_event = 'SyncRep' and query like '%.' || $1 || '(%'`,
+        [statement],
+      );
+      return rows.length === 1;
+    });
+  expect(settled).toEqual([]);
+  await standbyUp();
+  await releasing;
+  await using next = await granting;
+  const rows = await standby.query(`select token from fencepost.leases where name = 'woken' and held`);
+  expect(rows).toEqual([{ token: String(next.token) }]);
+});
+
 test('a token for a session lock is not handed out', async () => {
   await using fencepost = new Fencepost({ connection: primary.url });
   await using first = await fencepost.advisory.acquire('fenced', { fence: true });

@@ -8,7 +8,7 @@ import { createDatabase } from '../support/database.ts';
 import { rounds as roundsOf } from '../support/figures.ts';
 import { Random } from '../support/random.ts';
 
-const rounds = roundsOf(1_500);
+const rounds = roundsOf(600);
 const pairs = 4;
 const limit = 60_000 + rounds * 40;
 

@@ -189,6 +189,7 @@ describe('help', () => {
         'claims',
         'elections',
         'watch',
+        'dashboard',
       ],
       ...['doctor', 'revoke', 'release', 'sweep', 'run', 'sql', 'help'],
     ]);

@@ -215,7 +215,7 @@ describe("the caller's temporary tables", () => {
       adopted: 't',
     });
     await expect(run(guardLease('fencepost', [forged]))).rejects.toMatchObject({ code: 'FP001' });
-    expect(await run(beatHolder('fencepost', ghost))).toEqual({ alive: 'f', revoked: 'f' });
+    expect(await run(beatHolder('fencepost', ghost))).toEqual({ alive: 'f', revoked: 'f', moved: 'f' });
     const acquire = (id: string) =>
       run(acquireLeases('fencepost', { id, epoch: 0 }, undefined, [plainAsk(forged.resource, randomUUID())]));
     await expect(acquire(ghost)).rejects.toMatchObject({ code: 'FP002' });
@@ -225,7 +225,7 @@ describe("the caller's temporary tables", () => {
     const [row] = await database.query('select token, holder_id from fencepost.lease');
     expect(row).toEqual({ token, holder_id: holder });
     const release = releaseLeases('fencepost', holder, [{ ...forged, token: BigInt(token) }]);
-    expect(await run(release)).toEqual({ answer: '{1}' });
+    expect(await run(release)).toEqual({ released: '{1}', unflushed: 'f' });
     expect(await contents(session)).toEqual(planted);
 
     // What is tested here can fail: a path without pg_temp lets the same forgery pass.

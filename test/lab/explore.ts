@@ -24,7 +24,10 @@ export interface Exploration {
 }
 
 /** Visits every state that can be reached, the nearest ones first, until one is broken or none is left. */
-export function explore<State>({ initial, steps, broken, identity }: Machine<State>): Exploration {
+export function explore<State>(
+  { initial, steps, broken, identity }: Machine<State>,
+  progress: (states: number) => void = () => {},
+): Exploration {
   /** How each state was reached first: from which one, and by what. */
   const parents = [-1];
   const causes = [-1];
@@ -42,6 +45,7 @@ export function explore<State>({ initial, steps, broken, identity }: Machine<Sta
   while (front.length > 0) {
     const next: typeof front = [];
     for (const { place, state } of front) {
+      progress(known.size);
       const fault = broken(state);
       if (fault !== undefined) {
         const counterexample = [fault];

@@ -84,8 +84,11 @@ const nothing = { phase: 'idle', token: 0, since: 0, beat: 'none', beatSent: 0 }
 const idle: Client = { ...nothing, frozen: false };
 const empty: Rows = { token: 0, holder: -1, expiry: names.map(() => 0), counter: 0, written: 0 };
 
-export function exploreLeases(options: Partial<Protocol> = {}): Exploration {
-  return explore(machineOf({ ...protocol, ...options }));
+export function exploreLeases(
+  options: Partial<Protocol> = {},
+  progress?: (states: number) => void,
+): Exploration {
+  return explore(machineOf({ ...protocol, ...options }), progress);
 }
 
 function machineOf(rules: Protocol): Machine<State> {
@@ -253,36 +256,39 @@ function machineOf(rules: Protocol): Machine<State> {
         return undefined;
       return `two believe at ${now}: with tokens ${one.token} and ${other.token}`;
     },
-    // B and C are alike: of a state and the one with both exchanged, the first in order stands for both.
-    identity: (state) => {
-      const [one, other] = [textOf(state, [0, 1, 2]), textOf(state, [0, 2, 1])];
-      return one < other ? one : other;
-    },
+    identity: textOf,
   };
 
   /** What makes a difference for what can still happen, one character each. */
-  function textOf(
-    { now, era, primary, standby, clients, granted, newest, broken }: State,
-    order: readonly number[],
-  ): string {
+  function textOf(state: State): string {
+    const { now, era, primary, standby, clients, granted, newest, broken } = state;
     // What is older than a life is over, however old it is.
     const age = (since: number): number => Math.min(now - since, ttl);
-    const rows = ({ token, holder, expiry, counter, written }: Rows): number[] => [
-      token,
-      holder < 0 ? 9 : order.indexOf(holder),
-      ...order.map((index) => Math.max(0, (expiry[index] as number) - now)),
-      counter,
-      written,
-    ];
-    const client = ({ phase, token, since, beat, beatSent, frozen }: Client): number[] => [
-      phases.indexOf(phase) * 8 + beats.indexOf(beat) * 2 + Number(frozen),
-      token,
-      phase === 'idle' ? 0 : age(since),
-      beat === 'sent' || beat === 'confirmed' ? age(beatSent) : 0,
-    ];
-    const numbers = [now, era, granted, newest, Number(broken !== undefined), ...rows(primary)];
-    if (standby !== undefined) numbers.push(...rows(standby));
-    for (const index of order) numbers.push(...client(clients[index] as Client));
-    return String.fromCharCode(...numbers);
+    const rows = ({ token, counter, written }: Rows): number[] => [token, counter, written];
+    const ofRows = ({ holder, expiry }: Rows, index: number): number =>
+      Number(holder === index) * 64 + Math.max(0, (expiry[index] as number) - now);
+    const ofClient = (index: number): string => {
+      const { phase, token, since, beat, beatSent, frozen } = clients[index] as Client;
+      return String.fromCharCode(
+        phases.indexOf(phase) * 8 + beats.indexOf(beat) * 2 + Number(frozen),
+        token,
+        phase === 'idle' ? 0 : age(since),
+        beat === 'sent' || beat === 'confirmed' ? age(beatSent) : 0,
+        ofRows(primary, index),
+        standby === undefined ? 0 : ofRows(standby, index),
+      );
+    };
+    const common = String.fromCharCode(
+      now,
+      era,
+      granted,
+      newest,
+      Number(broken !== undefined),
+      ...rows(primary),
+      ...(standby === undefined ? [] : rows(standby)),
+    );
+    const [a, b, c] = [ofClient(0), ofClient(1), ofClient(2)];
+    // B and C are alike: a state stands for the one with both exchanged, too.
+    return b < c ? common + a + b + c : common + a + c + b;
   }
 }

@@ -59,6 +59,8 @@ async function runIn(edits: readonly Edit[], tests: readonly KnownBug['test'][])
         '-t',
         tests.map(({ name }) => patternOf(name)).join('|'),
         '--typecheck=false',
+        // With a bug a test may hang, and the first failure is enough.
+        ...(edits.length > 0 ? ['--bail=1', '--testTimeout=30000', '--hookTimeout=10000'] : []),
         '--reporter=json',
         `--outputFile=${report}`,
       ],

@@ -9,7 +9,6 @@ import { FencepostError } from '../../src/core/errors.ts';
 import { Holders } from '../../src/holder/holders.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { Leases } from '../../src/lease/leases.ts';
-import { topicOf } from '../../src/lease/resource.ts';
 import { Commands } from '../../src/session/commands.ts';
 import { Link } from '../../src/session/link.ts';
 import { Notifications } from '../../src/session/notifications.ts';
@@ -93,8 +92,8 @@ class Simulation {
     this.#world = world;
     this.#server = new ProtocolServer(
       () => this.#time.now,
-      (name) => {
-        for (const { network } of this.#clients) network.notify(topicOf({ tenant: '', name }));
+      (message) => {
+        for (const { network } of this.#clients) network.notify(message);
       },
     );
     this.#clients = Array.from({ length: 3 }, (_, who) => this.#open(who));
@@ -266,7 +265,15 @@ class Simulation {
     const [schema, clock] = ['fencepost', process];
     const link = new Link(open, clock);
     const notifications = new Notifications(link, 'leases', clock);
-    const holders = new Holders({ link, open, clock, schema, application: 'simulated', revoked: () => {} });
+    const holders = new Holders({
+      link,
+      open,
+      clock,
+      schema,
+      application: 'simulated',
+      revoked: () => {},
+      moved: async () => {},
+    });
     const commands = new Commands(open, clock);
     const leases = new Leases({ schema, clock, commands, holders, notifications });
     const close = async (): Promise<void> => {

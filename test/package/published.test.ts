@@ -26,7 +26,8 @@ test('the tarball holds what users need and nothing else', async () => {
     .map((file) => file.replace(/^src\/(.*)\.ts$/, 'dist/$1'))
     .flatMap((file) => ['.js', '.js.map', '.d.ts', '.d.ts.map'].map((ending) => `${file}${ending}`));
   const pages = ['LICENSE', 'README.md', 'package.json'];
-  expect(await filesIn(unpacked, '.')).toEqual([...compiled, ...pages, ...sources].sort());
+  const page = (await filesIn(built.folder, 'page')).filter((file) => !/\.(json|d\.ts)$/.test(file));
+  expect(await filesIn(unpacked, '.')).toEqual([...compiled, ...pages, ...page, ...sources].sort());
 });
 
 test('source maps lead to sources in the tarball', async () => {

@@ -1,7 +1,8 @@
 /** A process that takes part in a barrier, a latch or a group. */
+import { flushCompileCache } from 'node:module';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { Fencepost, LockLostError, LockTimeoutError, StaleTokenError, StateError } from '../../src/index.ts';
+import { type BarrierEntry, Fencepost, FencepostError, StateError } from '../../src/index.ts';
 import { argumentOfChild, tellParent } from '../support/child.ts';
 
 export interface BarrierWorkerArgument {
@@ -14,11 +15,15 @@ export interface BarrierWorkerArgument {
   readonly process: number;
   readonly participants: number;
   readonly rounds: number;
+  /** Whether all rounds are of one barrier, by one name, or each is the first one of its own. */
+  readonly reused: boolean;
 }
 
 const argument = argumentOfChild<BarrierWorkerArgument>();
-const { url, kind, name, parties, ttl, participants, rounds } = argument;
+const { url, kind, name, parties, ttl, participants, rounds, reused } = argument;
 const fencepost = new Fencepost({ connection: url });
+// Many processes of this kind are started in a race, and most of them do not get to their end.
+flushCompileCache();
 
 if (kind === 'enter') {
   await fencepost.barriers.enter(name, { parties, ttl });
@@ -27,46 +32,62 @@ if (kind === 'enter') {
   await fencepost.members.join(name, {}, { ttl });
   tellParent({ joined: true });
 } else {
-  const pool = new pg.Pool({ connectionString: url, max: 2 });
-  // A process that takes the place of one that was killed begins where that one was at the latest.
-  const { rows } = await pool.query('select coalesce(max(round) + 1, 0) as next from opened_rounds()');
-  await Promise.all(Array.from({ length: participants }, () => play(pool, rows[0].next)));
+  // One connection: 64 processes with theirs and those of Fencepost are many for a server.
+  const pool = new pg.Pool({ connectionString: url, max: 1 });
+  await Promise.all(Array.from({ length: participants }, () => play(pool)));
   await fencepost.close();
   await pool.end();
   tellParent({ done: true });
   process.disconnect();
 }
 
-async function play(pool: pg.Pool, first: number): Promise<void> {
-  for (let round = first; round < rounds; round += 1) {
+/** Whoever takes the place of one that was killed begins with the round that has not begun yet. */
+async function play(pool: pg.Pool): Promise<void> {
+  for (;;) {
+    const { rows } = await pool.query('select count(*)::int as begun from opening');
+    if (rows[0].begun >= rounds) return;
     await delay(Math.random() * 50);
-    await enter(pool, round);
-    await countDown(pool, round);
+    const round = await enter(pool, reused ? 'again' : `round ${rows[0].begun}`);
+    if (round !== undefined) await countDown(pool, round);
   }
 }
 
-/** Enters, and enters again when nothing came of it, unless the round has begun with one that was killed since. */
-async function enter(pool: pg.Pool, round: number): Promise<void> {
-  for (;;) {
-    const { rows } = await pool.query(
-      'insert into attempt (process, round, there) values ($1, $2, clock_timestamp()) returning id',
-      [argument.process, round],
-    );
-    const note = (column: 'gone' | 'entered') =>
-      pool.query(`update attempt set ${column} = clock_timestamp() where id = $1`, [rows[0].id]);
-    try {
-      const entry = await fencepost.barriers.enter(`round ${round}`, { parties, ttl, wait: 3 * ttl });
-      await note('entered');
-      await entry.release();
-      return;
-    } catch (error) {
-      // On a machine that starts 64 processes at once some are late, and lose their place.
-      if (!(error instanceof LockTimeoutError || error instanceof LockLostError)) throw error;
-      await note('gone');
-    }
-    const opened = await pool.query('select from opened_rounds() where round = $1', [round]);
-    if (opened.rows.length > 0) return;
+/** Enters and leaves; answers which round it was in, or nothing when it was in none. */
+async function enter(pool: pg.Pool, barrier: string): Promise<number | undefined> {
+  const { rows } = await pool.query(
+    'insert into attempt (process, barrier, there) values ($1, $2, clock_timestamp()) returning id',
+    [argument.process, barrier],
+  );
+  tellParent({ playing: true });
+  const note = (column: 'leaving' | 'went' | 'gone', moment: string) =>
+    pool.query(`update attempt a set ${column} = ${moment} where id = $1`, [rows[0].id]);
+  let entry: BarrierEntry;
+  try {
+    // A place that a killed one has is free again at its ttl.
+    entry = await fencepost.barriers.enter(barrier, { parties, ttl, wait: 2 * ttl });
+  } catch (error) {
+    await note('gone', 'clock_timestamp()');
+    return again(error);
   }
+  await pool.query('update attempt set entered = clock_timestamp(), token = $2 where id = $1', [
+    rows[0].id,
+    entry.token,
+  ]);
+  const round = await pool.query(
+    'select ordinal::int as round from opening where barrier = $1 and $2 > after and $2 <= upto',
+    [barrier, entry.token],
+  );
+  if (!reused) await entry.release();
+  else {
+    await note('leaving', 'still_there(a)');
+    try {
+      await entry.leave({ wait: 3 * ttl });
+      await note('went', 'clock_timestamp()');
+    } catch (error) {
+      again(error);
+    }
+  }
+  return round.rows[0]?.round;
 }
 
 /** Does parts until there are none left to do. */
@@ -80,9 +101,15 @@ async function countDown(pool: pg.Pool, round: number): Promise<void> {
       await part.countDown();
     } catch (error) {
       if (error instanceof StateError) break;
-      if (!(error instanceof LockLostError || error instanceof StaleTokenError)) throw error;
+      again(error);
     }
   }
   await fencepost.latches.wait(latch, { count: parties });
   await pool.query('insert into latch_open values ($1, clock_timestamp())', [round]);
+}
+
+/** On a machine that starts 64 processes at once some are late, and lose their place. */
+function again(error: unknown): undefined {
+  if (error instanceof FencepostError && (error.retriable || error.code === 'STALE_TOKEN')) return;
+  throw error;
 }

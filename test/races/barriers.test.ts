@@ -1,16 +1,22 @@
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { tell } from '../support/figures.ts';
 import { plant } from '../support/plant.ts';
 import { raceForBarriers } from './barriers.ts';
 
-const race = { participants: 64, processes: 4, rounds: 3, ttl: 600, every: 700, seconds: 50 };
+const race = { participants: 64, processes: 4, rounds: 3, ttl: 1_000, every: 500, seconds: 50 };
 
-test('64 participants are let in together and count down together while processes are killed', async () => {
-  await using database = await createDatabase();
-  const { figures, violations } = await raceForBarriers(database.url, race);
-  expect(violations).toEqual([]);
-  expect(figures.kills).toBeGreaterThan(0);
-}, 60_000);
+test.each(['fresh', 'reused'])(
+  '64 participants are let in and count down together, names %s, while processes are killed',
+  async (names) => {
+    await using database = await createDatabase();
+    const { figures, violations } = await raceForBarriers(database.url, { ...race, names });
+    tell(figures);
+    expect(violations).toEqual([]);
+    expect(figures.kills).toBeGreaterThan(0);
+  },
+  60_000,
+);
 
 test('a barrier that counts too few would be found', async () => {
   await using database = await createDatabase();
@@ -22,6 +28,7 @@ test('a barrier that counts too few would be found', async () => {
   );
   const { violations } = await raceForBarriers(database.url, {
     ...race,
+    names: 'fresh',
     rounds: 1,
     every: 100_000,
     seconds: 15,

@@ -9,7 +9,7 @@ import { raceHeartbeats } from './late-heartbeats.ts';
 const few = { rounds: 500, clients: 16, resources: 4, ttl: 60 };
 
 test('a holder whose heartbeat comes late stays dead, and nobody believes in a lease that another was granted', {
-  ...within(20_000),
+  ...within(60_000),
   tags: ['F06'],
 }, async () => {
   await using database = await createDatabase();
@@ -37,18 +37,6 @@ test('a heartbeat that revives an expired holder would be found', async () => {
     ['v_holder.expires_at is not null and v_holder.expires_at > v_now', 'v_holder.expires_at is not null'],
   ]);
   expect(violations.join('\n')).toContain('revived');
-});
-
-test('a takeover that reads the expiry without the lock of the holder would be found', async () => {
-  const { violations } = await racePlanted(
-    ['holder_beat', slowBeat],
-    [
-      'lease_acquire',
-      ['and expires_at <= v_now order by id', 'and false'],
-      ['where id = any (v_blockers));', 'where id = any (v_blockers) and expires_at > v_now);'],
-    ],
-  );
-  expect(violations.join('\n')).toMatch(/was granted while|believes again/);
 });
 
 test('slow heartbeats alone break nothing', async () => {

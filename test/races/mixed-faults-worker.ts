@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { Fencepost, FencepostError, type Lease } from '../../src/index.ts';
 import { argumentOfChild, tellParent } from '../support/child.ts';
+import { grantLine, now } from '../support/grant-file.ts';
 
 export interface WorkerArgument {
   readonly url: string;
@@ -18,9 +19,6 @@ export interface WorkerArgument {
 }
 
 const { url, worker, callers, keys, ttl, guard, file } = argumentOfChild<WorkerArgument>();
-/** Milliseconds of the machine's monotonic clock, which all processes share. */
-const now = (): number => Number(process.hrtime.bigint()) / 1e6;
-
 const fencepost = new Fencepost({ connection: url });
 const pool = new pg.Pool({ connectionString: url, max: callers });
 pool.on('connect', (client) => client.on('error', () => {}));
@@ -70,8 +68,9 @@ async function turn(): Promise<void> {
   await write(lease);
   const stopped = now();
   // It believed until then, if it still does; when it stopped otherwise, nobody can say.
-  const ended = lease.state === 'held' || lease.state === 'doubtful' ? stopped : '';
-  lines.push([lease.key, lease.slot, lease.token, worker, asked, told, ended].join(','));
+  const ended = lease.state === 'held' || lease.state === 'doubtful' ? stopped : undefined;
+  const { slot, token } = lease;
+  lines.push(grantLine({ key: lease.key, slot, token, client: String(worker), asked, told, ended }));
   await lease.release();
 }
 

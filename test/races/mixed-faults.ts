@@ -4,12 +4,13 @@
  * the clients were told and what the database accepted is then checked as a whole. With `--guard=0` the same run shows
  * what the guard is for.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Acquisition, checkHistory, refutationText, type Write } from '../lab/history.ts';
+import { checkHistory, refutationText, type Write } from '../lab/history.ts';
 import { type Child, startChild } from '../support/child.ts';
+import { grantsIn } from '../support/grant-file.ts';
 import { type OwnServer, startOwnServer } from '../support/postmaster.ts';
 import { type FaultyNetwork, startProxy } from '../support/proxy.ts';
 import { Random } from '../support/random.ts';
@@ -171,22 +172,6 @@ async function silence(proxy: FaultyNetwork, milliseconds: number): Promise<void
   proxy.freeze();
   await delay(milliseconds);
   proxy.thaw();
-}
-
-async function grantsIn(file: string): Promise<Acquisition[]> {
-  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
-  return lines.map((line) => {
-    const [key = '', slot, token = '', client = '', asked, told, ended] = line.split(',');
-    return {
-      key,
-      slot: Number(slot),
-      token: BigInt(token),
-      client,
-      asked: Number(asked),
-      told: Number(told),
-      ended: ended === '' ? undefined : Number(ended),
-    };
-  });
 }
 
 await script(

@@ -38,6 +38,12 @@ test.each([
     from: "lease_pick('', p_name, p_total, false)",
     to: "lease_pick('', p_name, 10000, false)",
   },
+  {
+    bug: 'a sweep takes the row that tells of the others',
+    name: 'lease_sweep',
+    from: 'and not (l.crowded and exists',
+    to: 'and not (false and exists',
+  },
 ])('that $bug would be found', long, async ({ name, from, to }) => {
   await using database = await createDatabase();
   await plant(database.query, name, [from, to]);

@@ -35,6 +35,7 @@ export async function raceModes(url: string, options: Modes): Promise<Findings> 
     refusals: 0,
     expired: 0,
     closed: 0,
+    swept: 0,
   };
   const open = (): Fencepost => new Fencepost({ connection: url });
   const clients = Array.from({ length: options.clients }, open);
@@ -92,6 +93,12 @@ export async function raceModes(url: string, options: Modes): Promise<Findings> 
     counts.refusals += 1;
   };
 
+  const sweep = (client: Fencepost): Promise<number> =>
+    client.leases.sweep({ olderThan: 0 }).catch((error: unknown) => {
+      if (error instanceof FencepostError && error.code === 'STATE') return 0;
+      throw error;
+    });
+
   const call = async (caller: number): Promise<void> => {
     while (counts.grants < options.rounds && violations.length === 0) {
       const place = caller % clients.length;
@@ -102,6 +109,8 @@ export async function raceModes(url: string, options: Modes): Promise<Findings> 
         // Lost on the way, or its client is being closed.
         if (!error.retriable && error.code !== 'STATE') throw error;
       }
+      // What is free is swept away under their feet.
+      if (random.below(20) === 0) counts.swept += await sweep(clients[place] as Fencepost);
       if (random.below(200) === 0) {
         const closing = clients[place] as Fencepost;
         clients[place] = open();

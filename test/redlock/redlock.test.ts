@@ -35,7 +35,7 @@ afterEach(async () => {
 });
 
 test('the error says whether it is locked, down or lost', async () => {
-  const lock = await single.acquire(['a', 'b'], 1_000);
+  const lock = await single.acquire(['a', 'b'], 10_000);
   const locked = await failed(
     other.acquire(['b', 'c'], 1_000, { retryCount: 1, retryDelay: 1, retryJitter: 0 }),
   );
@@ -51,7 +51,7 @@ test('the error says whether it is locked, down or lost', async () => {
   expect(locked.cause).toBeInstanceOf(ResourceLockedError);
 
   await strangers[0]?.leases.revoke('a');
-  await until('lost', () => failed(lock.extend(1_000)).then(({ reason }) => reason === 'lost'));
+  await until('lost', () => failed(lock.extend(10_000)).then(({ reason }) => reason === 'lost'));
   expect(await failed(lock.release())).toMatchObject({ reason: 'lost', retriable: false });
 
   await using away = new Fencepost({ connection: 'postgres://127.0.0.1:1/nowhere' });
@@ -61,7 +61,8 @@ test('the error says whether it is locked, down or lost', async () => {
 
 test('the release of a lost lock fails at once, after one attempt', async () => {
   const patient = new Redlock(clients.slice(0, 1), { retryCount: 1_000_000, retryDelay: 1_000_000 });
-  const lock = await patient.acquire(['a'], 100);
+  const soon = { retryCount: -1, retryDelay: 10, retryJitter: 0 };
+  const lock = await patient.acquire(['a'], 200, soon);
   await until('expired', async () => (await held()) === 0);
   expect((await failed(lock.release())).attempts).toHaveLength(1);
   expect((await failed(lock.extend(100))).attempts).toHaveLength(0);
@@ -95,6 +96,18 @@ test('an extension counts from the attempt that succeeded', async () => {
   await extended.release();
 });
 
+test('closing a client releases no lock, as with Redis, and quit neither', async () => {
+  const kept = new Redlock([new Fencepost({ connection: database.url })], once);
+  const lock = await kept.acquire(['a', 'b'], 3_000);
+  await kept.quit();
+  expect(await failed(other.acquire(['b'], 1_000))).toMatchObject({ reason: 'locked' });
+  expect(lock.expiration).toBeGreaterThan(0);
+  const next = await other.acquire(['a', 'b'], 1_000, { retryCount: -1, retryDelay: 50 });
+  expect(lock.expiration).toBeLessThan(Date.now());
+  expect(next.token > lock.token).toBe(true);
+  await next.release();
+});
+
 test('of those who want some of the same resources, one gets all', async () => {
   const wishes = [
     ['a', 'b'],
@@ -119,7 +132,7 @@ test('tokens increase, whichever resource two locks share, and a late write is r
   }
   expect(tokens.toSorted((one, two) => (one < two ? -1 : 1))).toEqual(tokens);
 
-  const late = await single.acquire(['a'], 100);
+  const late = await single.acquire(['a'], 1_000);
   await until('expired', async () => (await held()) === 0);
   const next = await other.acquire(['a'], 5_000);
   const transaction = await openPg(database.pool, 'read committed');

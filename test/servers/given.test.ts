@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, expect, inject, test } from 'vitest';
+import { useGiven } from '../../src/testing/servers/given.ts';
 import { program } from './fixtures/program.ts';
 import { settled } from './fixtures/whereabouts.ts';
-import { useGiven } from './given.ts';
 
 const owner = fileURLToPath(new URL('./fixtures/owner.ts', import.meta.url));
 const admin = new pg.Client({ connectionString: inject('adminUrl') });

@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { migrate } from '../../src/migrate.ts';
+import type { ServerOptions } from '../../src/testing/servers/supervise.ts';
 import { findBuild } from '../servers/build.ts';
 import { startEmbedded } from '../servers/embedded.ts';
-import type { ServerOptions } from '../servers/supervise.ts';
 
 const run = promisify(execFile);
 
@@ -38,7 +38,7 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
   const [row] = await query<{ data: string }>(server.url, `select current_setting('data_directory') as data`);
   const data = row?.data ?? '';
   const { uid, gid } = statSync(data);
-  const build = await findBuild(options.version ?? version);
+  const build = await findBuild(version);
   const pgCtl = join(dirname(build.postgres), 'pg_ctl');
   let restarted = false;
 

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { migrate } from '../../src/migrate.ts';
+import type { ServerOptions } from '../../src/testing/servers/supervise.ts';
 import { startEmbedded } from '../servers/embedded.ts';
 
 /** What a race found: figures to print, and what must not have happened. */
@@ -18,6 +19,7 @@ export async function script<Options extends Record<string, number | string>>(
   { url }: ImportMeta,
   defaults: Options,
   run: (serverUrl: string, options: Options) => Promise<Findings>,
+  serverOptions: ServerOptions = {},
 ): Promise<void> {
   if (process.argv[1] !== fileURLToPath(url)) return;
   const names = Object.keys(defaults);
@@ -29,7 +31,7 @@ export async function script<Options extends Record<string, number | string>>(
     typeof defaults[name] === 'number' ? Number(value) : value,
   ]);
   const chosen = { ...defaults, ...Object.fromEntries(given) } as Options;
-  await using server = await startEmbedded();
+  await using server = await startEmbedded(serverOptions);
   await migrate({ connection: server.url });
   console.log(`${server.description}; ${JSON.stringify(chosen)}`);
   const started = performance.now();

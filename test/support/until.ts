@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export async function until<T>(
   what: string,
   ask: () => Promise<T> | T,
-  limit = 10_000,
+  limit = 30_000,
 ): Promise<Exclude<T, false | undefined | null>> {
   const started = performance.now();
   for (;;) {

@@ -4,13 +4,13 @@ import Client from 'ioredis';
 import Redlock from 'redlock';
 
 const redis = new Client(process.env.REDIS_URL);
-const redlock = new Redlock([redis], { automaticExtensionThreshold: 200 });
+const redlock = new Redlock([redis], { automaticExtensionThreshold: 800 });
 const other = new Redlock([redis], { retryCount: 0 });
 
-const result = await redlock.using(['export'], 600, async (signal) => {
+const result = await redlock.using(['export'], 2000, async (signal) => {
   const refused = [];
   for (let step = 0; step < 4; step += 1) {
-    await delay(350);
+    await delay(900);
     refused.push(
       await other.acquire(['export'], 1000).then(
         () => false,

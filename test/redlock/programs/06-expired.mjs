@@ -6,8 +6,8 @@ import Redlock, { ExecutionError } from 'redlock';
 const redis = new Client(process.env.REDIS_URL);
 const redlock = new Redlock([redis], { retryCount: 1, retryDelay: 20, retryJitter: 0 });
 
-const slow = await redlock.acquire(['invoice:7'], 200);
-await delay(300);
+const slow = await redlock.acquire(['invoice:7'], 1000);
+await delay(1300);
 const quick = await redlock.acquire(['invoice:7'], 10_000);
 const outcome = (work) =>
   work.then(

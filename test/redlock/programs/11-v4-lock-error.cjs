@@ -14,8 +14,8 @@ async function main() {
     console.log(err instanceof Redlock.LockError, err.name, err.attempts);
   }
   // Nothing of the call that was refused is left.
-  const c = await redlock.lock('c', 200);
-  await delay(300);
+  const c = await redlock.lock('c', 1000);
+  await delay(1300);
   const next = await redlock.lockWithOptions('c', 5000, { retryCount: 1, retryDelay: 5 });
   await c.extend(1000).catch((err) => console.log(err.name));
   await c.unlock().catch((err) => console.log(err.name));

@@ -1,0 +1,55 @@
+import pg from 'pg';
+import { definitionOf } from '../../dist/claim/definition.js';
+import { Preparing } from '../../dist/claim/preparing.js';
+import { UserDatabase } from '../../dist/claim/user-database.js';
+import { claimRows } from '../../dist/sql/claim-columns.js';
+import { completeRows } from '../../dist/sql/claim-columns-settle.js';
+import type { Statement } from '../../dist/sql/statement.js';
+import { claims, jobQueue, open } from './fencepost-claims.ts';
+import type { JobPeer } from './job-peer.ts';
+
+const batch = 250;
+
+/** The statements of claims and completions in bare loops, on two connections: what claims of ours can reach at most. */
+export const bareClaims: JobPeer = {
+  name: 'limit of claims',
+  limit: true,
+  settings: `the statements of fencepost claims, ${batch} rows in each, in two bare loops on two connections`,
+  async queue(places, pool) {
+    await using _made = await claims.queue(places, pool);
+    return jobQueue(pool);
+  },
+  async work(places, handler) {
+    await using opened = open(places, false);
+    const { db } = opened;
+    const options = { db, table: 'bench_job', key: 'id', tenant: 'tenant', orderBy: ['id'], done: 'delete' };
+    const { shape } = definitionOf('fencepost', options);
+    const table = await new Preparing(new UserDatabase(db as never, 'fencepost'), shape).table();
+    const clients = [new pg.Client(places.postgres), new pg.Client(places.postgres)];
+    await Promise.all(clients.map((client) => client.connect()));
+    let stopped = false;
+    const loops = clients.map(async (client) => {
+      const ask = ({ name, text, values }: Statement) => client.query({ name, text, values: [...values] });
+      const { rows } = await client.query("select fencepost.holder_open('1 day', 'bare') as id");
+      const claimant = { id: String(rows[0].id), epoch: 0 };
+      while (!stopped) {
+        const claimed = (await ask(claimRows(table, claimant, batch, undefined, undefined))).rows;
+        for (const { at, tenant } of claimed) await handler({ at, tenant });
+        if (claimed.length === 0) continue;
+        const keys = claimed.map(({ id, fencepost_token }) => ({
+          key: [String(id)],
+          tenant: null,
+          name: null,
+          token: BigInt(fencepost_token),
+        }));
+        await ask(completeRows(table, keys));
+      }
+      await client.query('select fencepost.holder_close($1)', [claimant.id]).catch(() => {});
+      await client.end();
+    });
+    return () => {
+      stopped = true;
+      return Promise.all(loops);
+    };
+  },
+};

@@ -1,0 +1,21 @@
+-- Which of these (counted from 1) the holder has, with exactly these tokens.
+create or replace function lease_known(
+  p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[])
+returns integer[]
+language plpgsql stable security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return array(
+    select a.ord
+    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
+    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    where l.token = a.token and l.holder_id = p_holder);
+end
+$$;

@@ -1,0 +1,3 @@
+import { contractsOf, twoDoubles } from './pairs.ts';
+
+contractsOf('of the double', twoDoubles);
