@@ -16,7 +16,7 @@ test.each([{ renew: true }, { renew: false }])(
     await using proxy = await startProxy(database.url);
     await using fencepost = new Fencepost({ connection: proxy.url });
     await using other = new Fencepost({ connection: database.url });
-    const ttl = 600;
+    const ttl = 2_000;
     const lease = await fencepost.leases.acquire('a', { ttl, renew });
     proxy.freeze();
     const taking = other.leases.acquire('a', { ttl: '30s', wait: '10s' }).then((next) => {
