@@ -24,7 +24,9 @@ const charts = [
 
 /** @param {Hello} hello */
 export function begin(hello) {
-  points = [...hello.history];
+  // A dashboard that was started anew remembers nothing: then what this page has seen stays.
+  const first = hello.history[0]?.at ?? Infinity;
+  points = [...points.filter(({ at }) => at < first), ...hello.history].slice(-most);
   bounds = hello.bounds;
   gap = Math.max(5_000, hello.refresh * 4);
   draw();

@@ -4,11 +4,10 @@ import type { Look } from './watching.ts';
 /** A look as text of at most so many lines: the numbers first, then what fits of each list. */
 export function screenOf(look: Look, height: number): string {
   if ('failure' in look) return `no answer: ${look.failure}`;
-  const { overview, holders, waiters, locks, rate, lost } = look;
-  const held = locks.filter(({ granted }) => granted).length;
+  const { overview, holders, waiters, locks, locksHeld, locksWaiting, rate, lost } = look;
   const head = [
     `leases   ${overview.leasesHeld} held of ${overview.leasesKnown} known, ${overview.tickets} in line`,
-    `locks    ${held} held, ${locks.length - held} waiting`,
+    `locks    ${locksHeld} held, ${locksWaiting} waiting`,
     `holders  ${overview.holdersAlive} alive, ${overview.holdersExpired} expired, ${lost} lost since the first look`,
     `rate     ${rate === undefined ? '-' : rate.toFixed(1)} grants/s`,
   ];
@@ -28,9 +27,7 @@ export function screenOf(look: Look, height: number): string {
     ),
     listOf(
       ['lock', 'mode', 'pid', 'application'],
-      locks
-        .filter(({ granted }) => granted)
-        .map(({ hash, mode, pid, application }) => [hash, mode, pid, application]),
+      locks.map(({ hash, mode, pid, application }) => [hash, mode, pid, application]),
     ),
   ].filter((list) => list.length > 0);
   const room = Math.max(2, Math.floor((height - head.length) / Math.max(1, lists.length)) - 1);

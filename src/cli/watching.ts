@@ -29,7 +29,10 @@ export type Look =
       readonly overview: Overview;
       readonly holders: readonly WatchedHolder[];
       readonly waiters: readonly WaiterRow[];
+      /** Those that are held, as far as they are shown, and how many are held and waited for in all. */
       readonly locks: readonly LockRow[];
+      readonly locksHeld: number;
+      readonly locksWaiting: number;
       /** Tokens drawn a second since the look before; undefined for the first one. */
       readonly rate: number | undefined;
       /** Holders that died without a word since the first look. */
@@ -80,11 +83,15 @@ export class Watching {
         : Math.max(0, numbers.tokens - this.#before.tokens) / (elapsed(this.#before.at, at) / 1_000);
     this.#before = { at, tokens: numbers.tokens };
     if (holders.length < most) this.#losses.see(holders, at.monotonic);
+    const locks = await connection.query(advisoryLocks);
+    const held = locks.filter(({ granted }) => granted === 't');
     return {
       overview: numbers,
       holders,
       waiters: (await connection.query(waiters(schema, most))).map(readWaiter),
-      locks: (await connection.query(advisoryLocks)).slice(0, most).map(readLock),
+      locks: held.slice(0, most).map(readLock),
+      locksHeld: held.length,
+      locksWaiting: locks.length - held.length,
       rate,
       lost: this.#losses.count,
     };

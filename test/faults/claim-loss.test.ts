@@ -199,7 +199,7 @@ test('a takeover that buries a holder at a glance, without its lock, would be fo
   const taking = jobsOf(other, database.pool).claim();
   const waits = () =>
     database.query(
-      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+      `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
     );
   await until('the claim waits for the heartbeat', async () => (await waits()).length > 0);
   await beat.query('commit');
