@@ -35,6 +35,7 @@ export function openInvoices(connectionString: string) {
     tenant: 'tenant',
     where: (eb) => eb('state', '=', 'due'),
     orderBy: ['id'],
+    fair: true, // one tenant floods the table
     ttl,
     done: { state: 'sent' },
   });

@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely';
+import type { Chain, Place } from '../core/chain.ts';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError, type LossReason, StateError } from '../core/errors.ts';
 import { type HoldingSubject, type SettleEvent, spans } from '../core/events.ts';
@@ -27,7 +28,7 @@ export interface ClaimKeeper {
   /** Ends when the row is free, or not this claim's any more. */
   giveBack(claim: ClaimedRow, way: Return): Promise<void>;
   /** The process has nothing to do with it any more; with a reason, when it was lost. */
-  ended(claim: ClaimedRow, reason: LossReason | undefined): void;
+  ended(claim: ClaimedRow, reason: LossReason | undefined, place: Place | undefined): void;
   readonly maxAttempts: number;
   /** Whether a row can be given back for later, and with a reason. */
   readonly keepsReturns: boolean;
@@ -47,13 +48,16 @@ export class Claim<Row, DB> extends Handle {
   readonly attempt: number;
   readonly #keeper: ClaimKeeper;
   readonly #claimed: ClaimedRow;
+  readonly #place: Place | undefined;
+  #among: Place | undefined;
   #way: Return = { after: 0, error: undefined, unused: true };
   #settling: Promise<void> | undefined;
   #outcome: 'completed' | 'failed' | undefined;
 
   /** @internal */
-  constructor(keeper: ClaimKeeper, tenure: Tenure, key: string, claimed: ClaimedRow) {
+  constructor(keeper: ClaimKeeper, tenure: Tenure, key: string, claimed: ClaimedRow, place?: Place) {
     super(key, tenure);
+    this.#place = place;
     this.#keeper = keeper;
     this.#claimed = claimed;
     this.row = claimed.row as Row;
@@ -124,6 +128,11 @@ export class Claim<Row, DB> extends Handle {
     return super.release();
   }
 
+  /** Stands there until it ends. @internal */
+  enter(claims: Chain<Handle>): void {
+    this.#among = claims.add(this);
+  }
+
   /** Whether it was completed, failed or given back, by this process and as far as it has heard. */
   get settled(): boolean {
     return this.outcome !== undefined;
@@ -156,7 +165,8 @@ export class Claim<Row, DB> extends Handle {
 
   /** @internal */
   protected ended(): void {
-    this.#keeper.ended(this.#claimed, this.#outcome === undefined ? this.lossReason : undefined);
+    this.#keeper.ended(this.#claimed, this.#outcome === undefined ? this.lossReason : undefined, this.#place);
+    this.#among?.leave();
   }
 
   #settle(outcome: 'completed' | 'failed', work: () => Promise<void>): Promise<void> {
@@ -166,7 +176,7 @@ export class Claim<Row, DB> extends Handle {
     const settling = this.#told(outcome, work).then(
       () => {
         this.#outcome = outcome;
-        return super.release();
+        if (this.lossReason === undefined) this.given();
       },
       (error: unknown) => {
         this.#settling = undefined;

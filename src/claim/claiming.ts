@@ -1,4 +1,5 @@
 import { pause } from '../core/abort.ts';
+import type { Place } from '../core/chain.ts';
 import { DatabaseError, LockLostError } from '../core/errors.ts';
 import { hasState, holderFenced, isCollision } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
@@ -9,10 +10,16 @@ import type { Statement } from '../sql/statement.ts';
 import type { ClaimContext } from './register.ts';
 import type { UserDatabase } from './user-database.ts';
 
+/** A row of this process, until it leaves the register. */
+export interface Registered {
+  readonly row: ClaimedRow;
+  readonly place: Place;
+}
+
 /** What a claim came to. */
 export interface Taken {
   readonly holder: Holder;
-  readonly claimed: readonly ClaimedRow[];
+  readonly claimed: readonly Registered[];
   /** How many rows were set aside on the way. */
   readonly aside: number;
   /** How many rows somebody else got meanwhile. */
@@ -37,12 +44,10 @@ export class Claiming {
       this.#ttl,
       () => table.table,
       async (holder) => {
-        const rows = await this.#ask(table, holder, statement);
-        const claimed = rows.filter(isClaimed);
+        const { claimed, aside, refused } = await this.#ask(table, holder, statement);
         if (claimed.length > 0) await holder.freshen();
         if (!holder.live) throw new LockLostError(table.table, 'expired');
-        const aside = rows.filter((row) => row.aside).length;
-        return { holder, claimed, aside, refused: rows.length - claimed.length - aside };
+        return { holder, claimed, aside, refused };
       },
     );
   }
@@ -51,13 +56,19 @@ export class Claiming {
     table: ClaimTable,
     holder: Holder,
     statement: (holder: Holder) => Statement,
-  ): Promise<ClaimedRow[]> {
+  ): Promise<Omit<Taken, 'holder'>> {
     for (let collisions = 0; ; ) {
       try {
-        return await this.#context.registers.of(table.oid).run(async () => {
+        const register = this.#context.registers.of(table.oid);
+        return await register.run(async () => {
           const rows = readClaimed(await this.#database.query(statement(holder)));
-          for (const row of rows.filter(isClaimed)) this.#context.registers.of(table.oid).add(holder, row);
-          return rows;
+          const claimed: Registered[] = [];
+          let aside = 0;
+          for (const row of rows) {
+            if (row.aside) aside += 1;
+            else if (!row.refused) claimed.push({ row, place: register.add(holder, row) });
+          }
+          return { claimed, aside, refused: rows.length - claimed.length - aside };
         });
       } catch (error) {
         if (error instanceof DatabaseError && error.inDoubt) {
@@ -100,8 +111,4 @@ export class Claiming {
       }
     });
   }
-}
-
-function isClaimed({ aside, refused }: ClaimedRow): boolean {
-  return !aside && !refused;
 }

@@ -33,7 +33,7 @@ export interface KeptOptions<DB, Table extends keyof DB & string> {
   /**
    * - `'columns'`, the default: in columns of the table, which `ensure()` adds. Rows in flight cost a claim nothing.
    * - `'sidecar'`: beside it, in a table of Fencepost; yours gets no column. A claim reads what is in flight, and looks
-   *   at each row that was set aside and comes first; the tenant of a row must not change while somebody has it.
+   *   at each row that was set aside and comes first; a row whose tenant changes while somebody has it is done again.
    */
   readonly storage?: 'columns' | 'sidecar' | undefined;
   /**

@@ -1,7 +1,9 @@
+import { Chain } from '../core/chain.ts';
 import { elapsed, type Moment } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { type LossReason, lossTexts } from '../core/errors.ts';
 import { points } from '../core/events.ts';
+import type { Handle } from '../core/handle.ts';
 import type { Holder } from '../holder/holder.ts';
 import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
 import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
@@ -9,10 +11,9 @@ import { forgetRows } from '../sql/claim-sidecar-settle.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import { Attempt } from './attempt.ts';
-import { Claim } from './claim.ts';
-import { Claiming } from './claiming.ts';
+import { Claim, type ClaimKeeper } from './claim.ts';
+import { Claiming, type Registered } from './claiming.ts';
 import type { Definition } from './definition.ts';
-import type { Preparing } from './preparing.ts';
 import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
 import { Settling } from './settling.ts';
@@ -26,21 +27,19 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   readonly #context: ClaimContext;
   readonly #definition: Definition;
   readonly #database: UserDatabase;
-  readonly #preparing: Preparing;
   readonly #claiming: Claiming;
-  readonly #claims = new Map<Claim<Row, DB>, Attempt>();
-  #settling: Promise<Settling> | undefined;
+  readonly #claims = new Chain<Handle>();
+  #settling: Settling | undefined;
   /** The table that something was claimed of. */
   #claimed: ClaimTable | undefined;
   #forgot: Moment | undefined;
   /** Where the next claim goes on that goes round groups; undefined at the end of a round. */
   #cursor: Cursor;
 
-  constructor(context: ClaimContext, definition: Definition, database: UserDatabase, preparing: Preparing) {
+  constructor(context: ClaimContext, definition: Definition, database: UserDatabase) {
     this.#context = context;
     this.#definition = definition;
     this.#database = database;
-    this.#preparing = preparing;
     this.#claiming = new Claiming(context, database, definition.ttl);
   }
 
@@ -59,8 +58,13 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       if (taken === undefined) return claims;
       const { holder, claimed, aside, refused } = taken;
       const ended = table.perKey !== undefined && claimed.length + refused + aside < left;
-      this.#cursor = ended ? undefined : cursorAfter(claimed, cursor);
-      claims.push(...claimed.map((row) => this.#hand(table, holder, row)));
+      this.#cursor = ended
+        ? undefined
+        : cursorAfter(
+            claimed.map(({ row }) => row),
+            cursor,
+          );
+      claims.push(...this.#hand(table, holder, claimed));
       // Rows that were set aside may have stood in the way of others.
       const inVain = claims.length === 0 && aside > 0;
       const more = refused > 0 || inVain || (ended && cursor !== undefined);
@@ -73,7 +77,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     const { holder, claimed } = await this.#claiming.claim(table, (one) =>
       statementsOf(table).claimNamedRows(table, one, keys),
     );
-    return claimed.map((row) => this.#hand(table, holder, row));
+    return this.#hand(table, holder, claimed);
   }
 
   async aside(table: ClaimTable, limit: number, tenant: unknown): Promise<AsideRow<Row>[]> {
@@ -99,7 +103,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   abandon(claim: Claim<Row, DB>): void {
-    this.#claims.get(claim)?.end('shutdown');
+    claim.lose('shutdown');
   }
 
   giveBack(claim: Claim<Row, DB>, after: Duration, error: unknown): Promise<void> {
@@ -107,7 +111,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([...this.#claims.keys()].map((claim) => claim.release()));
+    await Promise.allSettled(this.#claims.list().map((claim) => claim.release()));
   }
 
   /** Claims beside the table outlive their rows, and would be looked at by each claim. */
@@ -120,49 +124,41 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     await this.#database.query(forgetRows(table, false));
   }
 
-  #hand(table: ClaimTable, holder: Holder, row: ClaimedRow): Claim<Row, DB> {
-    const { clock, registers } = this.#context;
-    const register = registers.of(table.oid);
+  /** The claims of rows that one statement took. */
+  #hand(table: ClaimTable, holder: Holder, rows: readonly Registered[]): Claim<Row, DB>[] {
+    const { clock } = this.#context;
     const { deadline, name, shape } = this.#definition;
-    const key = `${shape.table} ${row.key.join('/')}`;
-    const tenure = new Attempt(holder, clock, deadline);
-    const claim: Claim<Row, DB> = new Claim(
-      {
-        table: name,
-        holder: holder.id,
-        maxAttempts: shape.maxAttempts,
-        keepsReturns: true,
-        complete: async (claimed, work) => (await this.#settle()).complete(key, claimed, work),
-        fail: async (claimed, error) => (await this.#settle()).fail(key, claimed, error),
-        giveBack: async (claimed, way) => (await this.#settle()).giveBack(claimed, way, () => holder.live),
-        ended: (claimed, reason) => {
-          this.#claims.delete(claim);
-          // Lost for the process, and not by it: the holder lives on, and the row with it.
-          if (reason === undefined || !holder.live) register.delete(holder, claimed);
-          else void this.#expel(holder, claimed, reason).finally(() => register.delete(holder, claimed));
-        },
+    this.#settling ??= new Settling(this.#database, table, clock);
+    const settling = this.#settling;
+    const keyOf = (row: ClaimedRow): string => `${shape.table} ${row.key.join('/')}`;
+    const keeper: ClaimKeeper = {
+      table: name,
+      holder: holder.id,
+      maxAttempts: shape.maxAttempts,
+      keepsReturns: true,
+      complete: (row, work) => settling.complete(keyOf(row), row, work),
+      fail: (row, error) => settling.fail(keyOf(row), row, error),
+      giveBack: (row, way) => settling.giveBack(row, way, () => holder.live),
+      ended: (row, reason, place) => {
+        // Lost for the process, and not by it: the holder lives on, and the row with it.
+        if (reason === undefined || !holder.live) place?.leave();
+        else void this.#expel(settling, holder, row, reason).finally(() => place?.leave());
       },
-      tenure,
-      key,
-      row,
-    );
-    this.#claims.set(claim, tenure);
-    if (points.grant.hasSubscribers) points.grant.publish({ ...claim.about(), waited: 0 });
-    return claim;
+    };
+    return rows.map(({ row, place }) => {
+      const tenure = deadline === Infinity ? holder : new Attempt(holder, clock, deadline);
+      const claim = new Claim<Row, DB>(keeper, tenure, keyOf(row), row, place);
+      claim.enter(this.#claims);
+      if (points.grant.hasSubscribers) points.grant.publish({ ...claim.about(), waited: 0 });
+      return claim;
+    });
   }
 
-  async #expel(holder: Holder, row: ClaimedRow, reason: LossReason): Promise<void> {
+  async #expel(settling: Settling, holder: Holder, row: ClaimedRow, reason: LossReason): Promise<void> {
     const { maxAttempts } = this.#definition.shape;
     const unused = reason === 'shutdown';
     const after = !unused && row.attempt >= maxAttempts ? undefined : 0;
     const error = unused ? undefined : lossTexts[reason];
-    await (await this.#settle()).giveBack(row, { after, error, unused }, () => holder.live).catch(() => {});
-  }
-
-  #settle(): Promise<Settling> {
-    this.#settling ??= this.#preparing
-      .table()
-      .then((table) => new Settling(this.#database, table, this.#context.clock));
-    return this.#settling;
+    await settling.giveBack(row, { after, error, unused }, () => holder.live).catch(() => {});
   }
 }

@@ -1,3 +1,4 @@
+import { Chain, type Place } from '../core/chain.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Holders } from '../holder/holders.ts';
@@ -28,23 +29,23 @@ export class Registers {
 
 /** What this process has claimed of one table, in all definitions, and the calls that are about to claim more. */
 export class Register {
-  readonly #rows = new Map<Holder, Set<ClaimedKey>>();
+  readonly #rows = new Map<Holder, Chain<ClaimedKey>>();
   readonly #underWay = new Set<Promise<unknown>>();
   #recovering: Promise<void> | undefined;
 
-  add(holder: Holder, row: ClaimedKey): void {
-    const rows = this.#rows.get(holder) ?? new Set();
-    this.#rows.set(holder, rows.add(row));
-  }
-
-  delete(holder: Holder, row: ClaimedKey): void {
-    const rows = this.#rows.get(holder);
-    rows?.delete(row);
-    if (rows?.size === 0) this.#rows.delete(holder);
+  /** Until it leaves. */
+  add(holder: Holder, row: ClaimedKey): Place {
+    let rows = this.#rows.get(holder);
+    if (rows === undefined) {
+      for (const [other, chain] of this.#rows) if (chain.empty) this.#rows.delete(other);
+      rows = new Chain();
+      this.#rows.set(holder, rows);
+    }
+    return rows.add(row);
   }
 
   known(holder: Holder): ClaimedKey[] {
-    return [...(this.#rows.get(holder) ?? [])];
+    return this.#rows.get(holder)?.list() ?? [];
   }
 
   /** Runs a claim, not while a lost answer is being looked for. */

@@ -55,7 +55,7 @@ export class RowClaims<DB, Table extends keyof DB & string> {
     this.#rows =
       definition.shape.storage === 'held'
         ? new HeldRows(context, definition, this.#database)
-        : new LivingRows(context, definition, this.#database, this.#preparing);
+        : new LivingRows(context, definition, this.#database);
   }
 
   /** The statements that give the table what its claims need, for your own migration. Sends nothing. */

@@ -12,7 +12,7 @@ import type { AnyTables } from './query-text.ts';
 import { failureOf, type UserDatabase } from './user-database.ts';
 
 /** Settles in one statement: enough to share its cost, few enough that nobody waits long for the others. */
-const limit = 256;
+const limit = 1_000;
 
 /** How claims end, each only while the row still has its token. Those that come at one time share a statement. */
 export class Settling {
@@ -32,17 +32,29 @@ export class Settling {
     this.#commands = new Commands(async () => database, clock);
     const read = (rows: Parameters<typeof readSettled>[0], calls: readonly unknown[]): boolean[] =>
       readSettled(rows, calls.length);
-    this.#complete = { limit, statement: (claims) => this.#statements.completeRows(table, claims), read };
-    this.#return = { limit, statement: (claims) => this.#statements.returnRows(table, claims), read };
+    this.#complete = {
+      limit,
+      share: limit,
+      statement: (claims) => this.#statements.completeRows(table, claims),
+      read,
+    };
+    this.#return = {
+      limit,
+      share: limit,
+      statement: (claims) => this.#statements.returnRows(table, claims),
+      read,
+    };
   }
 
-  async complete(
+  complete(
     key: string,
     claim: ClaimedKey,
     work?: (trx: Kysely<AnyTables>) => Promise<unknown>,
   ): Promise<void> {
     if (work !== undefined) return this.#completeWith(key, claim, work);
-    if (!(await this.#commands.submit(this.#complete, claim))) throw new StaleTokenError(key, claim.token);
+    return this.#commands.submit(this.#complete, claim).then((found) => {
+      if (!found) throw new StaleTokenError(key, claim.token);
+    });
   }
 
   async fail(key: string, claim: ClaimedKey, error: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { pause, within } from '../core/abort.ts';
+import { Chain } from '../core/chain.ts';
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError, FencepostError, StaleTokenError } from '../core/errors.ts';
@@ -37,7 +38,16 @@ export class Workers<Row, DB> implements AsyncDisposable {
   readonly #options: ReturnType<typeof workOptions<Row, DB>>;
   readonly #tally: Tally;
   readonly #queue: Claim<Row, DB>[] = [];
-  readonly #running = new Map<Claim<Row, DB>, Promise<void>>();
+  /** What has begun and is not settled yet. */
+  readonly #begun = new Chain<Claim<Row, DB>>();
+  #unsettled = 0;
+  /** How many of those a handler is at work on. */
+  #running = 0;
+  /** How many handlers have ended since the last claim. */
+  #handledSince = 0;
+  /** How many rows were settled. */
+  #ended = 0;
+  readonly #idle = Promise.withResolvers<void>();
   readonly #stopping = new AbortController();
   readonly #fetching: Promise<void>;
   #waking: Waking | undefined;
@@ -61,7 +71,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   /** How many rows handlers work on at the moment, and how many are claimed for them. */
   get load(): { readonly running: number; readonly waiting: number } {
-    return { running: this.#running.size, waiting: this.#queue.length };
+    return { running: this.#running, waiting: this.#queue.length };
   }
 
   /** What it has done so far, and does at the moment. */
@@ -103,21 +113,30 @@ export class Workers<Row, DB> implements AsyncDisposable {
     const { concurrency, batch, poll, tenant } = this.#options;
     const { most } = this.#source;
     const { signal: stopping } = this.#stopping;
-    const ahead = most === Infinity ? batch : 0;
+    // A claim that is kept on a connection has none to be made ahead with, and frees it when it is settled.
+    const keeps = most !== Infinity;
+    const least = Math.ceil((keeps ? Math.min(batch, concurrency) : batch) / 2);
+    let ahead = keeps ? 0 : batch;
     for (let failures = 0; !stopping.aborted; ) {
-      const limit = Math.min(batch, concurrency + ahead - this.#running.size - this.#queue.length);
+      const settling = this.#unsettled - this.#running;
+      const busy = this.#running + (keeps ? settling : Math.max(0, settling - 2 * batch));
+      const limit = Math.min(batch, concurrency + ahead - busy - this.#queue.length);
       // Not for every single place: a claim costs a round trip.
-      if (limit < Math.ceil(Math.min(batch, concurrency) / 2)) {
+      if (limit < least) {
         this.#room = Promise.withResolvers();
         await this.#room.promise;
         continue;
       }
       let found = 0;
+      const ended = this.#ended;
       try {
         const claims = await this.#source.claim({ limit, tenant });
         found = claims.length;
         failures = 0;
         this.#tally.count('claimed', found);
+        // Handlers that are done with a batch before the next one is here can begin with twice as many soon.
+        if (!keeps) ahead = this.#handledSince >= batch ? 2 * batch : batch;
+        this.#handledSince = 0;
         this.#queue.push(...claims);
         this.#start();
         if (found === limit) waking?.rest();
@@ -130,7 +149,8 @@ export class Workers<Row, DB> implements AsyncDisposable {
       }
       if (failures === 0 && (found === limit || waking !== undefined)) continue;
       const wait = Math.min(poll * 2 ** Math.max(0, failures - 1), Math.max(poll, longestPause));
-      await this.#wait(jittered(wait));
+      // What was settled while the claim was under way may have made room for more.
+      if (failures > 0 || !this.#source.keyed || ended === this.#ended) await this.#wait(jittered(wait));
     }
   }
 
@@ -146,7 +166,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
   }
 
   #start(): void {
-    while (this.#running.size < this.#options.concurrency && !this.#stopping.signal.aborted) {
+    while (this.#running < this.#options.concurrency && !this.#stopping.signal.aborted) {
       const claim = this.#queue.shift();
       if (claim === undefined) return;
       // One that waited here until it was lost is somebody else's by now.
@@ -154,23 +174,27 @@ export class Workers<Row, DB> implements AsyncDisposable {
         this.#tell({ type: 'stale', claim, duration: 0, error: claim.signal.reason });
         continue;
       }
-      const running = this.#run(claim).finally(() => {
-        this.#running.delete(claim);
-        this.#start();
-        this.#room.resolve();
-        if (this.#source.keyed) this.#waking?.ring();
-      });
-      this.#running.set(claim, running);
+      void this.#run(claim);
     }
   }
 
+  /** A handler has its place until it ends. The row is settled after that, in company. */
   async #run(claim: Claim<Row, DB>): Promise<void> {
     const started = this.#source.clock.now();
+    const place = this.#begun.add(claim);
+    this.#unsettled += 1;
+    this.#running += 1;
     this.#tell({ type: 'started', claim });
+    let running = true;
     let thrown: unknown;
     try {
       await this.#handler(claim);
-      if (!claim.settled) await claim.complete();
+      if (!claim.settled) {
+        const completed = claim.complete();
+        running = false;
+        this.#handled();
+        await completed;
+      }
     } catch (error) {
       thrown = error;
       try {
@@ -181,6 +205,20 @@ export class Workers<Row, DB> implements AsyncDisposable {
       }
     }
     this.#tellEnd(claim, started, thrown);
+    place.leave();
+    this.#unsettled -= 1;
+    this.#ended += 1;
+    if (running) this.#handled();
+    this.#room.resolve();
+    if (this.#source.keyed) this.#waking?.ring();
+    if (this.#unsettled === 0 && this.#stopping.signal.aborted) this.#idle.resolve();
+  }
+
+  #handled(): void {
+    this.#running -= 1;
+    this.#handledSince += 1;
+    this.#start();
+    if (!this.#source.keyed) this.#room.resolve();
   }
 
   #tellEnd(claim: Claim<Row, DB>, started: Moment, error: unknown): void {
@@ -210,10 +248,11 @@ export class Workers<Row, DB> implements AsyncDisposable {
     this.#room.resolve();
     await this.#fetching.catch(() => {});
     const unstarted = this.#queue.splice(0).map((claim) => this.#giveBack(claim));
-    const handlers = Promise.all(this.#running.values());
+    if (this.#unsettled === 0) this.#idle.resolve();
+    const handlers = this.#idle.promise.then(() => true);
     const ended = await within(this.#source.clock, this.#options.grace, handlers);
     if (ended === undefined) {
-      for (const claim of this.#running.keys()) this.#source.abandon(claim);
+      for (const claim of this.#begun.list()) this.#source.abandon(claim);
       await handlers;
     }
     await Promise.allSettled(unstarted);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { claimantsOf, claimedTables, claimsOf } from '../sql/operations.ts';
+import { claimantsOf, claimedTables, claimsOf, readClaimedTable } from '../sql/operations.ts';
 import { inspecting, type ListFlags, listFlags } from './inspection.ts';
 import { print } from './table.ts';
 
@@ -21,7 +21,8 @@ export function addClaimsList(claims: Command): void {
     .addHelpText(
       'after',
       `
-At most ${counted} rows of a table are counted, and none that nobody has.
+At most ${counted} rows of a table are counted, and none that nobody has. In storage 'sidecar' a table is listed while
+something is kept of its rows. Claims in storage 'held' are locks of rows, of which Postgres keeps no list.
 
 Examples:
   $ fencepost claims
@@ -33,9 +34,9 @@ Examples:
 async function run(flags: Flags): Promise<void> {
   const found = await inspecting(flags, async (connection, schema) => {
     const lines: Record<string, string | number>[] = [];
-    for (const { name } of await connection.query(claimedTables)) {
-      const table = String(name);
-      const statement = (flags.holders ? claimantsOf : claimsOf)(schema, table, counted);
+    for (const found of (await connection.query(claimedTables(schema))).map(readClaimedTable)) {
+      const table = found.name;
+      const statement = (flags.holders ? claimantsOf : claimsOf)(schema, found, counted);
       for (const row of await connection.query(statement)) {
         if (flags.holders) {
           const state = row.alive === 't' ? 'alive' : 'dead';
@@ -62,11 +63,5 @@ async function run(flags: Flags): Promise<void> {
   });
   const columns = Object.keys(found[0] ?? {});
   const rowOf = (index: number) => Object.values(found[index] ?? {});
-  print(
-    flags,
-    found,
-    columns,
-    rowOf,
-    flags.holders ? 'No row is claimed.' : 'No table has the columns of claims.',
-  );
+  print(flags, found, columns, rowOf, flags.holders ? 'No row is claimed.' : 'No table has claims.');
 }

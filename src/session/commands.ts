@@ -9,6 +9,8 @@ import { Link, type Session } from './link.ts';
 export interface Kind<Call, Answer> {
   /** Most calls in one statement. */
   readonly limit: number;
+  /** So many calls are worth a statement of their own; 128 by default. */
+  readonly share?: number;
   statement(calls: readonly Call[]): Statement;
   /** One more statement that the answers have to wait for. */
   confirm?(rows: readonly Row[]): Statement | undefined;
@@ -70,12 +72,16 @@ export class Commands {
 
   #dispatch(): void {
     let waiting = 0;
-    for (const { size } of this.#queues.values()) waiting += size;
+    let least = share;
+    for (const queue of this.#queues.values()) {
+      waiting += queue.size;
+      least = Math.max(least, queue.share);
+    }
     for (const lane of this.#lanes) {
       if (waiting <= 0) return;
       if (lane.busy) continue;
       this.#start(lane);
-      waiting -= share;
+      waiting -= least;
     }
   }
 
@@ -101,7 +107,7 @@ export class Commands {
     for (const [kind, queue] of this.#queues) {
       this.#queues.delete(kind);
       // Not all of many: while the server is at work on the rest, this process can be at work on the answers to these.
-      const sent = queue.send(session, Math.max(share, Math.ceil(queue.size / this.#lanes.length)));
+      const sent = queue.send(session, Math.max(queue.share, Math.ceil(queue.size / this.#lanes.length)));
       if (queue.size > 0) this.#queues.set(kind, queue);
       await sent;
       if (session.lost) return;
@@ -118,6 +124,7 @@ const alone: Kind<Statement, Row | undefined> = {
 /** A queue as its lane sees it. */
 interface Sendable {
   readonly size: number;
+  readonly share: number;
   /** Sends so many at most. */
   send(session: Session, most: number): Promise<void>;
   fail(error: unknown): void;
@@ -140,6 +147,10 @@ class Queue<Call, Answer> implements Sendable {
 
   get size(): number {
     return this.#pending.length;
+  }
+
+  get share(): number {
+    return this.#kind.share ?? share;
   }
 
   add(call: Call): Promise<Awaited<Answer>> {

@@ -133,25 +133,27 @@ export function claimNamedRows(
 function take(table: ClaimTable, grouped: boolean): string {
   const { schema, bare, maxAttempts } = table;
   const spent = `${bare}.fencepost_attempts >= ${maxAttempts}`;
-  const answer = [
-    'fp_p.fp_rank',
-    `${bare}.fencepost_token::text`,
-    `${bare}.fencepost_attempts`,
-    `${bare}.fencepost_holder = ${nobody}`,
-    'null',
-    'null',
-    groupFact(grouped),
-  ];
+  const answer = facts(table, {
+    rank: 'fp_p.fp_rank',
+    token: `${bare}.fencepost_token`,
+    attempts: `${bare}.fencepost_attempts`,
+    aside: `${bare}.fencepost_holder = ${nobody}`,
+    group: groupFact(grouped),
+    key: (place) => `${bare}.${identifier(String(table.key[place]))}`,
+  });
   return `fencepost_grant as materialized (
         select ${identifier(schema)}.claim_token($1::uuid, $2::integer) as fp_token
         from (select count(*) as rows from fencepost_picked) p where p.rows > 0
+      ), fencepost_taken as (
+        update ${table.table} set
+          fencepost_token = greatest((select fp_token from fencepost_grant), ${bare}.fencepost_token + 1),
+          fencepost_holder = case when ${spent} then ${nobody} else $1::uuid end,
+          fencepost_due = case when ${spent} then 'infinity'::timestamptz else '-infinity'::timestamptz end,
+          fencepost_attempts = ${bare}.fencepost_attempts + case when ${spent} then 0 else 1 end
+        from fencepost_picked fp_p
+        where ${bare}.ctid = any (array(select fp_ctid from fencepost_picked)) and ${matches(table, 'fp_p')}
+        returning ${answer}, ${bare}.*
       )
-      update ${table.table} set
-        fencepost_token = greatest(fp_g.fp_token, ${bare}.fencepost_token + 1),
-        fencepost_holder = case when ${spent} then ${nobody} else $1::uuid end,
-        fencepost_due = case when ${spent} then 'infinity'::timestamptz else '-infinity'::timestamptz end,
-        fencepost_attempts = ${bare}.fencepost_attempts + case when ${spent} then 0 else 1 end
-      from fencepost_picked fp_p, fencepost_grant fp_g
-      where ${matches(table, 'fp_p')}
-      returning ${facts(table, answer, (place) => `${bare}.${identifier(String(table.key[place]))}`)}, ${bare}.*`;
+      select * from fencepost_taken union all select null, (null::${table.table}).*
+      where (select count(*) from fencepost_picked) > (select count(*) from fencepost_taken)`;
 }

@@ -37,13 +37,20 @@ function hold(
   ttl: number,
   free: string,
   values: readonly unknown[],
-  group = 'null',
+  group?: string,
 ): Statement {
-  const answer = ['1', `'0'`, '1', 'false', 'null', 'null', group];
+  const answer = facts(table, {
+    rank: '1',
+    token: '0',
+    attempts: '1',
+    aside: 'false',
+    group,
+    key: (place) => `fencepost_free.fp_${place + 1}`,
+  });
   return {
     name: 'hold_row',
     text: `with recursive ${free}, fencepost_silence as materialized (select set_config('${silence}', $1, true))
-      select ${facts(table, answer, (place) => `fencepost_free.fp_${place + 1}`)}, (fencepost_free.fp_row).*
+      select ${answer}, (fencepost_free.fp_row).*
       from fencepost_free, fencepost_silence`,
     values: [String(ttl), ...values],
   };

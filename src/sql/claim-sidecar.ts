@@ -48,10 +48,10 @@ export function claimRows(
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `for no key update of ${table.bare} skip locked`;
   const claims = claimsOf(table);
-  const { tenant: name, key } = namesOf(table);
   // Rows in flight come first in the order: to look each of them up would cost more than to read them all once. With
-  // the limit Postgres expects few enough of them to keep them hashed; the others are looked up.
-  const free = `${dead} is not null and (${name}, ${key}) not in (select tenant, key from fencepost_flight)
+  // the limit Postgres expects few enough of them to keep them hashed; the others are looked up. By the key alone: a
+  // row whose tenant was changed since is the same row.
+  const free = `${dead} is not null and (${columnsOf(table)}) not in (${flightOf(table)} limit 20000)
         and not ${hasClaim(table, 'fp_c.holder_id is not null')}`;
   const shared = { columns: locked(table), free, most: '$3::integer', lock };
   // What is known by its claim is looked up row by row: a join could read the whole table.
@@ -59,9 +59,6 @@ export function claimRows(
     name: 'claim_rows',
     text: `with recursive ${holdersOf(claims, 'fp_c.holder_id')},
       ${judged(table, holders)},
-      fencepost_flight as materialized (
-        select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id > ${nobody} limit 20000
-      ),
       ${
         fair
           ? shares(table, shared, cursor, 4)
@@ -112,10 +109,18 @@ function claimKeyed(
   };
 }
 
-/** Nobody who lives has it. */
+/** Nobody who lives has it, under this tenant or the one that it had when it was claimed. */
 function takeable(table: ClaimTable): string {
   const free = `(fp_c.holder_id = any (${dead}::uuid[]) and fp_c.due <= now())`;
-  return `not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}`;
+  const unclaimed = `not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}`;
+  if (table.tenant === undefined) return unclaimed;
+  return `${unclaimed} and (${columnsOf(table)}) not in (${flightOf(table)} and fp_c.holder_id <> all (${dead}::uuid[]))`;
+}
+
+/** The keys of the rows that somebody has. */
+function flightOf(table: ClaimTable): string {
+  const parts = table.types.map((_, place) => partOf('fp_c.key', table.types, place));
+  return `select ${parts.join(', ')} ${claimsOf(table)} and fp_c.holder_id > ${nobody}`;
 }
 
 /** How many rows of each key somebody has who lives. */
@@ -157,15 +162,15 @@ export function claimNamedRows(
 function take(table: ClaimTable, grouped: boolean): string {
   const { schema, maxAttempts } = table;
   const { source } = namesOf(table);
-  const answer = [
-    'fp_p.fp_rank',
-    'fp_t.token::text',
-    'fp_t.attempts',
-    `fp_t.holder_id = ${nobody}`,
-    'fp_p.fp_tenant',
-    'fp_p.fp_name',
-    groupFact(grouped),
-  ];
+  const answer = facts(table, {
+    rank: 'fp_p.fp_rank',
+    token: 'fp_t.token',
+    attempts: 'fp_t.attempts',
+    aside: `fp_t.holder_id = ${nobody}`,
+    names: ['fp_p.fp_tenant', 'fp_p.fp_name'],
+    group: groupFact(grouped),
+    key: (place) => `fp_p.fp_${place + 1}`,
+  });
   return `fencepost_taken as materialized (
         select fp_t.* from (
           select array_agg(fp_tenant) as tenants, array_agg(fp_name) as names from fencepost_picked
@@ -173,7 +178,7 @@ function take(table: ClaimTable, grouped: boolean): string {
           $1::uuid, $2::integer, ${source}, ${maxAttempts}, ${dead}, fp_n.tenants, fp_n.names) fp_t
         where fp_n.names is not null
       )
-      select ${facts(table, answer, (place) => `fp_p.fp_${place + 1}`)}, (fp_p.fp_row).*
+      select ${answer}, (fp_p.fp_row).*
       from fencepost_picked fp_p
       left join fencepost_taken fp_t on fp_t.tenant = fp_p.fp_tenant and fp_t.key = fp_p.fp_name`;
 }

@@ -92,45 +92,68 @@ export function livingHolders(schema: string, limit: number): Statement {
   };
 }
 
-/** Tables with the columns of claims that this role may read. */
-export const claimedTables: Statement = {
-  name: 'claimed_tables',
-  text: `select format('%I.%I', n.nspname, c.relname) as name
+/** A table with claims: in columns of its own, or beside it under this number. */
+export interface ClaimedTable {
+  readonly name: string;
+  readonly source: number | undefined;
+}
+
+/** Tables with the columns of claims that this role may read, and those that have claims beside them. */
+export function claimedTables(schema: string): Statement {
+  return {
+    name: 'claimed_tables',
+    text: `select format('%I.%I', n.nspname, c.relname) as name, null as source
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where a.attname = 'fencepost_holder' and not a.attisdropped and c.relkind in ('r', 'p')
       and pg_catalog.has_column_privilege(c.oid, a.attnum, 'select') and exists (
         select from pg_catalog.pg_attribute d where d.attrelid = c.oid and d.attname = 'fencepost_due'
           and pg_catalog.has_column_privilege(c.oid, d.attnum, 'select'))
+    union all
+    select format('%I.%I', n.nspname, c.relname), s.source_id::text
+    from (select distinct source_id, relation from ${identifier(schema)}.claims) s
+    join pg_catalog.pg_class c on c.oid = s.relation join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     order by 1`,
-  values: [],
-};
+    values: [],
+  };
+}
+
+export function readClaimedTable({ name, source }: Row): ClaimedTable {
+  return { name: String(name), source: source == null ? undefined : Number(source) };
+}
+
+/** Holder and due of the rows that somebody has. */
+function keptOf(schema: string, { name, source }: ClaimedTable): string {
+  return source === undefined
+    ? `select fencepost_holder as holder, fencepost_due as due from ${name} where fencepost_holder is not null`
+    : `select holder_id as holder, due from ${identifier(schema)}.claims
+        where source_id = ${source} and holder_id is not null`;
+}
 
 /**
  * The claimed rows of a table by what they are. It walks the small index over rows that somebody has, and stops at the
  * limit; rows that nobody has are not counted: what waits among them, only the definition says.
  */
-export function claimsOf(schema: string, table: string, limit: number): Statement {
+export function claimsOf(schema: string, table: ClaimedTable, limit: number): Statement {
   const nobody = `'00000000-0000-0000-0000-000000000000'::uuid`;
   return {
-    name: `claims_of ${table}`,
+    name: `claims_of ${table.name}`,
     text: `select count(*) filter (where h.alive) as claimed,
         count(*) filter (where r.holder <> ${nobody} and h.alive is not true) as left_behind,
         count(*) filter (where r.holder = ${nobody} and r.due < 'infinity') as waiting,
         count(*) filter (where r.holder = ${nobody} and r.due = 'infinity') as aside
-      from (select fencepost_holder as holder, fencepost_due as due from ${table}
-            where fencepost_holder is not null limit $1) r
+      from (${keptOf(schema, table)} limit $1) r
       left join ${identifier(schema)}.holders h on h.id = r.holder`,
     values: [limit],
   };
 }
 
 /** Rows of a table by the process that has them. */
-export function claimantsOf(schema: string, table: string, limit: number): Statement {
+export function claimantsOf(schema: string, table: ClaimedTable, limit: number): Statement {
   return {
-    name: `claimants_of ${table}`,
+    name: `claimants_of ${table.name}`,
     text: `select r.holder, coalesce(h.application, '') as application, h.alive, count(*) as claimed
-      from (select fencepost_holder as holder from ${table} where fencepost_holder is not null limit $1) r
+      from (${keptOf(schema, table)} limit $1) r
       left join ${identifier(schema)}.holders h on h.id = r.holder
       where r.holder <> '00000000-0000-0000-0000-000000000000' group by 1, 2, 3 order by 4 desc, 1`,
     values: [limit],

@@ -45,6 +45,39 @@ test('nothing is written to the table but what completion writes, and nothing is
   expect(jobs.ddl()).not.toMatch(/alter table/);
 });
 
+test('a row whose tenant is changed while somebody has it is not claimed twice', async () => {
+  await using database = await createDatabase();
+  await database.query(`create table thing (id integer primary key, owner text);
+    insert into thing select n, 'a' from generate_series(1, 2) n`);
+  await using one = new Fencepost({ connection: database.url });
+  await using other = new Fencepost({ connection: database.url });
+  const db = new Kysely<{ thing: { id: number; owner: string } }>({
+    dialect: new PostgresDialect({ pool: database.pool }),
+  });
+  for (const fair of [false, true]) {
+    await database.query(`update thing set owner = 'a'`);
+    const things = (fencepost: Fencepost) =>
+      fencepost.claims.define({
+        db,
+        table: 'thing',
+        key: 'id',
+        tenant: 'owner',
+        orderBy: ['id'],
+        storage,
+        fair,
+        done: 'delete',
+      });
+    const [claim] = await things(one).claim();
+    await database.query(`update thing set owner = 'b' where id = ${claim?.row.id}`);
+    const taken = await things(other).claim({ limit: 5 });
+    expect(taken.map(({ row }) => row.id)).toEqual([2]);
+    expect(await things(other).claim({ tenant: 'b', limit: 5 })).toEqual([]);
+    expect(await things(other).claimKeys([1])).toEqual([]);
+    await claim?.release();
+    await Promise.all(taken.map((each) => each.release()));
+  }
+});
+
 /** Somebody claims the first of these jobs while another claim has begun and not looked at it yet. */
 async function overtake(database: TestDatabase) {
   await createJobs(database);

@@ -197,7 +197,10 @@ test('a takeover that buries a holder at a glance, without its lock, would be fo
   const beat = await database.pool.connect();
   await beat.query(`begin; update fencepost.holder set expires_at = now() + interval '10 s'`);
   const taking = jobsOf(other, database.pool).claim();
-  const waits = () => database.query(`select from pg_stat_activity where wait_event_type = 'Lock'`);
+  const waits = () =>
+    database.query(
+      `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+    );
   await until('the claim waits for the heartbeat', async () => (await waits()).length > 0);
   await beat.query('commit');
   beat.release();

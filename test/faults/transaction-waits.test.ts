@@ -104,7 +104,7 @@ test('an abort whose session may not be interrupted takes effect when the wait e
   controller.abort(new Error('enough'));
   await until('a refused cancel', async () => {
     const asked = await database.query(
-      `select from pg_stat_activity where application_name = 'fencepost' and query like '%pg_cancel_backend%'`,
+      `select from pg_stat_activity where datname = current_database() and application_name = 'fencepost' and query like '%pg_cancel_backend%'`,
     );
     return asked.length === 1;
   });

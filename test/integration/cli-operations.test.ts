@@ -211,10 +211,21 @@ test('claims lists the tables with claims, and who has their rows', async () => 
       (5, '00000000-0000-0000-0000-000000000000', 'infinity'), (6, $1, '-infinity')`,
     [id],
   );
-  const table = { table: 'public.job', claimed: 2, leftBehind: 1, waiting: 1, aside: 1 };
-  expect(JSON.parse((await fencepost(database.url, 'claims', '--json')).stdout)).toEqual([table]);
+  await database.query(`create table mail (id integer primary key)`);
+  await database.query(
+    `insert into fencepost.claim (tenant, source_id, key, token, holder_id, attempts, due)
+      select '', fencepost.claim_source('mail', '{id}', null), key, 1, holder, 1, due
+      from (values ('1', $1::uuid, '-infinity'::timestamptz), ('2', gen_random_uuid(), '-infinity'),
+        ('3', '00000000-0000-0000-0000-000000000000', 'infinity'), ('4', null, '-infinity')) v(key, holder, due)`,
+    [id],
+  );
+  expect(JSON.parse((await fencepost(database.url, 'claims', '--json')).stdout)).toEqual([
+    { table: 'public.job', claimed: 2, leftBehind: 1, waiting: 1, aside: 1 },
+    { table: 'public.mail', claimed: 1, leftBehind: 1, waiting: 0, aside: 1 },
+  ]);
   const { stdout } = await fencepost(database.url, 'claims', 'list', '--holders');
-  expect(stdout).toMatch(new RegExp(`\npublic.job +${id} +worker +alive +2\npublic.job +\\S+ +dead +1\n$`));
+  expect(stdout).toMatch(new RegExp(`\npublic.job +${id} +worker +alive +2\npublic.job +\\S+ +dead +1\n`));
+  expect(stdout).toMatch(new RegExp(`\npublic.mail +${id} +worker +alive +1\n`));
 });
 
 test('sql prints what runs as it is, but for the variables of psql', async () => {

@@ -96,14 +96,13 @@ export const knownBugs: readonly KnownBug[] = [
     edits: [
       src(
         'sql/claim-columns',
-        `from fencepost_picked fp_p, fencepost_grant fp_g
-      where \${matches(table, 'fp_p')}`,
-        `from fencepost_grant fp_g
-      where \${table.bare}.\${identifier(table.key[0] as string)} in (
-        select fp_x.\${identifier(table.key[0] as string)} from \${table.table} fp_x where fp_x.fencepost_holder is null
-        limit $3::integer for no key update skip locked)`,
+        `from fencepost_picked fp_p
+        where \${bare}.ctid = any (array(select fp_ctid from fencepost_picked)) and \${matches(table, 'fp_p')}`,
+        `where \${bare}.\${identifier(table.key[0] as string)} in (
+          select fp_x.\${identifier(table.key[0] as string)} from \${table.table} fp_x where fp_x.fencepost_holder is null
+          limit $3::integer for no key update skip locked)`,
       ),
-      src('sql/claim-columns', `'fp_p.fp_rank',`, `'1',`),
+      src('sql/claim-columns', `rank: 'fp_p.fp_rank',`, `rank: '1',`),
     ],
     test: faults('claim-loss', 'give no more rows than asked where every join is a nested loop'),
   },
