@@ -21,8 +21,8 @@ export interface Pair {
   begin(): Promise<ContractTransaction>;
 }
 
-const sessions = { ttl: '2s' } as const;
-const leaseTtl = '2s';
+const sessions = { ttl: '5s' } as const;
+const leaseTtl = '5s';
 
 export function twoDoubles(): Pair {
   const one = createMemoryFencepost({ sessions });
