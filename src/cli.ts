@@ -50,6 +50,12 @@ for (const add of [
   add(program);
 usualForTheOthers(program);
 
+// Whoever reads has enough, as in `fencepost leases | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
