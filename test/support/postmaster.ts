@@ -70,13 +70,13 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
     url: server.url,
     query: (text, values) => query(server.url, text, values),
     async crash() {
-      const client = new pg.Client({ connectionString: server.url });
-      client.on('error', () => {});
-      await client.connect();
-      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-      const ended = new Promise((resolve) => client.once('end', resolve));
-      process.kill(rows[0]?.pid ?? 0, 'SIGKILL');
-      await ended;
+      // The other one ends when the server has noticed.
+      const clients = [1, 2].map(() => new pg.Client({ connectionString: server.url }));
+      const ended = clients.map((client) => new Promise((resolve) => client.once('end', resolve)));
+      await Promise.all(clients.map((client) => client.on('error', () => {}).connect()));
+      const rows = await clients[0]?.query<{ pid: number }>('select pg_backend_pid() as pid');
+      process.kill(rows?.rows[0]?.pid ?? 0, 'SIGKILL');
+      await Promise.all(ended);
     },
     restart,
     async admit(addresses) {
