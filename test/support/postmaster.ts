@@ -8,6 +8,7 @@ import { migrate } from '../../src/migrate.ts';
 import type { ServerOptions } from '../../src/testing/servers/supervise.ts';
 import { findBuild } from '../servers/build.ts';
 import { startEmbedded } from '../servers/embedded.ts';
+import { until } from './until.ts';
 
 const run = promisify(execFile);
 
@@ -70,12 +71,21 @@ export async function startOwnServer(options: ServerOptions = {}): Promise<OwnSe
     url: server.url,
     query: (text, values) => query(server.url, text, values),
     async crash() {
-      // The other one ends when the server has noticed.
-      const clients = [1, 2].map(() => new pg.Client({ connectionString: server.url }));
-      const ended = clients.map((client) => new Promise((resolve) => client.once('end', resolve)));
-      await Promise.all(clients.map((client) => client.on('error', () => {}).connect()));
-      const rows = await clients[0]?.query<{ pid: number }>('select pg_backend_pid() as pid');
-      process.kill(rows?.rows[0]?.pid ?? 0, 'SIGKILL');
+      // It may still be on its way back from the last crash.
+      const open = async (): Promise<pg.Client | null> => {
+        const client = new pg.Client({ connectionString: server.url });
+        client.on('error', () => {});
+        return client.connect().then(
+          () => client,
+          () => null,
+        );
+      };
+      const victim = await until('a connection', open);
+      // Ends when the server has noticed.
+      const witness = await until('a connection', open);
+      const ended = [victim, witness].map((client) => new Promise((resolve) => client.once('end', resolve)));
+      const { rows } = await victim.query<{ pid: number }>('select pg_backend_pid() as pid');
+      process.kill(rows[0]?.pid ?? 0, 'SIGKILL');
       await Promise.all(ended);
     },
     restart,
