@@ -1,5 +1,3 @@
-import { pause } from '../core/abort.ts';
-import type { Clock } from '../core/clock.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Commands } from '../session/commands.ts';
 import { type Held, leasesOf, readLeasesOf } from '../sql/lease.ts';
@@ -8,7 +6,6 @@ import type { Lease } from './lease.ts';
 
 interface Surroundings {
   readonly schema: string;
-  readonly clock: Clock;
   readonly commands: Commands;
 }
 
@@ -20,14 +17,11 @@ const portion = 1_024;
  * may be gone, and the lease is released again, as its holder lives on and nobody else would get it.
  */
 export async function reconcile(
-  { clock, commands, schema }: Surroundings,
+  { commands, schema }: Surroundings,
   kinds: Kinds,
   holder: Holder,
   leases: () => readonly Lease[],
 ): Promise<void> {
-  // What was sent before, to either server, has been committed by then or never will be.
-  holder.distrust();
-  await holder.settled();
   const mine = leases().filter((lease) => lease.isOf(holder));
   for (let next = 0; next < mine.length; next += portion)
     await Promise.all(
@@ -39,8 +33,9 @@ export async function reconcile(
   const there: Held[] = [];
   for (let page: Held[] | undefined; page === undefined || page.length > 0; there.push(...page))
     page = readLeasesOf(await commands.run(leasesOf(schema, holder.id, there.at(-1))));
-  // Some of them may be grants whose answers are still on their way.
-  await pause(clock, holder.ttl / 3);
+  // A grant whose answer is still on its way is older than this fence, and will be asked for again.
+  holder.distrust();
+  await holder.settled();
   const held = new Set(leases().flatMap((lease) => lease.held.map(textOf)));
   const strays = there.filter((one) => !held.has(textOf(one)));
   await Promise.all(strays.map((one) => commands.submit(kinds.release, one)));

@@ -69,10 +69,13 @@ export class Granting implements LeaseKeeper {
    * One try. With `renew` the lease lives on this process's heartbeat, otherwise it expires by itself after `ttl`; with
    * `keep` not before, though this process has closed.
    */
-  async try(ask: Ask & Told, ttl: number, renew: boolean, keep: boolean): Promise<Lease | Refusal> {
-    const answer = await this.#try(({ acquire }) => acquire, ask, ttl, renew);
-    if (keep && answer instanceof Lease) this.#kept.add(answer);
-    return answer;
+  try(ask: Ask & Told, ttl: number, renew: boolean, keep: boolean): Promise<Lease | Refusal> {
+    const trying = this.#try(({ acquire }) => acquire, ask, ttl, renew);
+    if (!keep) return trying;
+    return trying.then((answer) => {
+      if (answer instanceof Lease) this.#kept.add(answer);
+      return answer;
+    });
   }
 
   /** One try to take up what another process has handed over; refused while a guard of that one is open. */
@@ -101,12 +104,16 @@ export class Granting implements LeaseKeeper {
     kind: Kind<Sent, Reply>,
     call: Sent & Told,
   ): Promise<Lease | Refusal> {
-    const asking = this.#ask(holder, kind, call);
-    const answer = holder.fresh ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
-    if ('heldFor' in answer) return answer;
-    if (!holder.fresh) await holder.freshen();
-    if (holder.live) return this.#lease(holder, answer, call);
-    throw lostMeanwhile(call);
+    for (;;) {
+      const { epoch } = holder;
+      const asking = this.#ask(holder, kind, call);
+      const answer = holder.fresh ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
+      if ('heldFor' in answer) return answer;
+      if (!holder.fresh) await holder.freshen();
+      if (!holder.live) throw lostMeanwhile(call);
+      // A fence of meanwhile may have found the grant unknown here, and given it back: the same nonce gets the truth.
+      if (holder.epoch === epoch) return this.#lease(holder, answer, call);
+    }
   }
 
   async #tryFixed<Sent extends Call>(
