@@ -2,8 +2,9 @@ import { Fencepost, LockLostError } from 'fencepost';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import { createDatabase } from '../support/database.ts';
 import { startOwnServer } from '../support/postmaster.ts';
-import { startProxy } from '../support/proxy.ts';
+import { type Link, startProxy } from '../support/proxy.ts';
 import { startStandby } from '../support/standby.ts';
 import { until } from '../support/until.ts';
 
@@ -84,4 +85,37 @@ test('after a failover that lost commits, a process drops what it was granted in
     return rows.length === 0;
   });
   await db.destroy();
+});
+
+test('a grant whose answer is still on its way then is asked for again, and not believed in unseen', {
+  tags: ['F30'],
+}, async () => {
+  await using database = await createDatabase();
+  await using proxy = await startProxy(database.url);
+  await using fencepost = new Fencepost({ connection: proxy.url });
+  await using kept = await fencepost.leases.acquire('kept', { ttl: '20s' });
+  const late: Link[] = [];
+  proxy.tap = ({ direction, about, link }) => {
+    if (late.length > 0 || direction !== 'answer' || !about('lease_acquire')) return 'pass';
+    late.push(link);
+    return 'freeze';
+  };
+  const acquiring = fencepost.leases.acquire('late', { ttl: '20s' });
+  await until('the answer is on its way', () => late.length > 0);
+  const held = (): Promise<object[]> =>
+    database.query(`select token::text from fencepost.leases where name = 'late' and held`);
+  const [granted] = await held();
+  // As after a failover: nothing here knows of the grant, so it is given back.
+  await database.query('update fencepost.holder set timeline = 0');
+  await kept.renew();
+  await until('settled', async () => {
+    const rows = await database.query('select from fencepost.holder where timeline = 0');
+    return rows.length === 0;
+  });
+  expect(granted).toBeDefined();
+  expect(await held()).toEqual([]);
+  late[0]?.thaw();
+  await using lease = await acquiring;
+  expect(await held()).toEqual([{ token: String(lease.token) }]);
+  lease.assertHeld();
 });
