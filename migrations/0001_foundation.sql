@@ -1405,13 +1405,15 @@ as $$
   where l.tenant = p_tenant and l.name = p_name and l.holder_id = '00000000-0000-0000-0000-000000000000'
 $$;
 
--- What a key is about, without what tells it from others of its kind: the first part of a list, else the text before its
--- first digit or one of : / . #, without what joins the two. 'import:17', 'import 18' and '["import","19"]' are of one
--- family. Inlined into the statement that calls it: 0.4 microseconds, where translate and split_part took 0.6.
+-- What a key is about, without what tells it from others of its kind: the first part of a list, `#` for a bigint, else
+-- the text before its first digit or one of : / . #, without what joins the two. 'import:17', 'import 18' and
+-- '["import","19"]' are of one family; events say the same (familyOf). Inlined into the statement that calls it: 0.4
+-- microseconds, where translate and split_part took 0.6.
 create or replace function family(name text) returns text
 language sql immutable parallel safe
 return case when name like '["%' then split_part(name, '"', 2)
-            else rtrim(substring(name from '^[^0-9:/.#]*'), ' -_') end;
+            when name like '#%' then '#'
+            else rtrim(substring(ltrim(name, chr(92)) from '^[^0-9:/.#]*'), ' -_') end;
 
 -- What operators see of leases. held: somebody has it as of now. wanted: somebody waits for it, or did a moment ago.
 -- seconds_left: until it ends, unless it is renewed.

@@ -15,7 +15,7 @@ export interface InstrumentOptions {
   readonly meterProvider?: MeterProvider | false | undefined;
   /**
    * The family of a key, for the attribute `fencepost.family`: few different ones, since each is a series of its own.
-   * By default the first part of a key that is a list, what stands before the first `:` or `/` of a text, and the table
+   * By default the first part of a key that is a list, the text before its first digit or `:`, and the table
    * of a claim.
    */
   readonly family?: ((subject: FamilySubject) => string) | undefined;

@@ -11,7 +11,7 @@ export interface Subject {
   readonly key: string;
   /**
    * What sort of key, for metrics, which cannot bear a series for each key: the first part of a list; of a text what
-   * stands before its first `:` or `/`; `#` for a bigint; of a claim the table.
+   * stands before its first digit or one of `: / . #`; `#` for a bigint; of a claim the table.
    */
   readonly family: string;
   /** `''` where there is none. */

@@ -61,17 +61,17 @@ export function keyText(argument: string, key: Key): string {
 }
 
 /**
- * What sort of key that is, from its text: the first part of a list; of a text what stands before its first `:` or `/`;
- * `#` for a bigint.
+ * What a key is about, from its text: the first part of a list; `#` for a bigint; else the text before its first digit or
+ * one of `: / . #`, without what joins the two. The same as `family` in SQL.
  *
  * @example
  * familyOf(keyText('key', ['invoice', 7])); // 'invoice', as for 'invoice:7'
  */
 export function familyOf(keyText: string): string {
-  if (keyText.startsWith('[')) return String((JSON.parse(keyText) as string[])[0]);
+  if (keyText.startsWith('["')) return keyText.split('"', 2)[1] ?? '';
   if (keyText.startsWith('#')) return '#';
-  const text = keyText.startsWith('\\') ? keyText.slice(1) : keyText;
-  return /^[^:/]+/.exec(text)?.[0] ?? text;
+  const [text = ''] = /^[^0-9:/.#]*/.exec(keyText.replace(/^\\+/, '')) ?? [];
+  return text.replace(/[ _-]+$/, '');
 }
 
 function signed64(argument: string, key: bigint): bigint {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type Key, keyHash } from '../../src/core/key.ts';
+import { familyOf, type Key, keyHash, keyText } from '../../src/core/key.ts';
 import { createDatabase } from '../support/database.ts';
 import { keyVectors } from '../support/key-vectors.ts';
 
@@ -89,6 +89,24 @@ describe('a key in SQL', () => {
     console.info(`compared ${compared} keys in SQL and TypeScript`);
     expect(compared).toBe(40 * batch);
   }, 90_000);
+
+  it('is of the family it is of in TypeScript', async () => {
+    const separated = fc.array(fc.oneof(anyText, fc.constantFrom(...':/.#-_ \\"[19'.split(''))), {
+      maxLength: 6,
+    });
+    const joined = separated.map((parts) => parts.join(''));
+    const any: fc.Arbitrary<Key> = fc.oneof(
+      joined,
+      fc.array(joined, { minLength: 1, maxLength: 3 }),
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+    );
+    const texts = fc.sample(any, 4 * batch).map((key) => keyText('key', key));
+    const rows = await database.query<{ family: string }>(
+      'select fencepost.family(t.name) as family from unnest($1::text[]) with ordinality t(name, ord) order by ord',
+      [texts],
+    );
+    expect(rows.map(({ family }) => family)).toEqual(texts.map(familyOf));
+  });
 
   it('has the number it always had', async () => {
     const keys = keyVectors.map(({ namespace = '', parts }) => ({ namespace, key: parts }));
