@@ -1,10 +1,11 @@
 /** Callers that take leases of a few keys again and again, and write once under each; and what they say of it. */
-import { appendFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { Fencepost, FencepostError, type Lease } from '../../src/index.ts';
+import type { Acquisition } from '../lab/history.ts';
 import { argumentOfChild, tellParent } from '../support/child.ts';
-import { grantLine, now } from '../support/grant-file.ts';
+import { now } from '../support/grant-file.ts';
+import { takeTurns } from '../support/turns.ts';
 
 export interface WorkerArgument {
   readonly url: string;
@@ -24,13 +25,6 @@ const pool = new pg.Pool({ connectionString: url, max: callers });
 pool.on('connect', (client) => client.on('error', () => {}));
 pool.on('error', () => {});
 const counts = { grants: 0, writes: 0, refusals: 0, stale: 0, failures: 0 };
-const lines: string[] = [];
-let over = false;
-// Without the one that counts nothing is left to do.
-process.on('disconnect', () => process.exit(1));
-process.on('message', () => {
-  over = true;
-});
 
 async function write(lease: Lease): Promise<void> {
   let client: pg.PoolClient | undefined;
@@ -54,7 +48,7 @@ async function write(lease: Lease): Promise<void> {
   }
 }
 
-async function turn(): Promise<void> {
+async function turn(tell: (grant: Acquisition) => void): Promise<void> {
   const key = `key ${Math.floor(Math.random() * keys)}`;
   const asked = now();
   const lease = await fencepost.leases.tryAcquire(key, { ttl, wait: Math.random() < 0.5 ? 100 : 0 });
@@ -70,25 +64,20 @@ async function turn(): Promise<void> {
   // It believed until then, if it still does; when it stopped otherwise, nobody can say.
   const ended = lease.state === 'held' || lease.state === 'doubtful' ? stopped : undefined;
   const { slot, token } = lease;
-  lines.push(grantLine({ key: lease.key, slot, token, client: String(worker), asked, told, ended }));
+  tell({ key: lease.key, slot, token, client: String(worker), asked, told, ended });
   await lease.release();
 }
 
-async function call(): Promise<void> {
-  while (!over) {
-    await turn().catch(async (error: unknown) => {
-      if (!(error instanceof FencepostError) || !error.retriable) throw error;
-      counts.failures += 1;
-      await delay(20);
-    });
-    if (lines.length >= 200) appendFileSync(file, `${lines.splice(0).join('\n')}\n`);
-  }
-}
-
-await Promise.all(Array.from({ length: callers }, call));
-if (lines.length > 0) appendFileSync(file, `${lines.join('\n')}\n`);
+await takeTurns({
+  callers,
+  file,
+  portion: 200,
+  turn,
+  failed: () => {
+    counts.failures += 1;
+  },
+});
 await fencepost.close();
 await pool.end();
-process.removeAllListeners('disconnect');
 tellParent(counts);
 if (process.connected) process.disconnect();

@@ -1,9 +1,10 @@
 /** Callers that take slots again and again, some of one limit, some of a limit for their tenant and one for all. */
-import { appendFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Fencepost, FencepostError, type Lease } from '../../src/index.ts';
+import { Fencepost, type Lease } from '../../src/index.ts';
+import type { Acquisition } from '../lab/history.ts';
 import { argumentOfChild, tellParent } from '../support/child.ts';
-import { grantLine, now } from '../support/grant-file.ts';
+import { now } from '../support/grant-file.ts';
+import { takeTurns } from '../support/turns.ts';
 import type { Limits } from './slots.ts';
 
 export interface WorkerArgument {
@@ -20,14 +21,6 @@ export interface WorkerArgument {
 const { url, worker, callers, keys, tenants, limits, ttl, file } = argumentOfChild<WorkerArgument>();
 const fencepost = new Fencepost({ connection: url });
 const counts = { grants: 0, refusals: 0, failures: 0 };
-const lines: string[] = [];
-let over = false;
-// Without the one that counts nothing is left to do.
-process.on('disconnect', () => process.exit(1));
-process.on('message', () => {
-  over = true;
-});
-
 function ask(): Promise<Lease | null> {
   const options = { ttl, wait: Math.random() < 0.7 ? 100 : 0 };
   if (Math.random() < 0.5)
@@ -43,7 +36,7 @@ function ask(): Promise<Lease | null> {
   );
 }
 
-async function turn(): Promise<void> {
+async function turn(tell: (grant: Acquisition) => void): Promise<void> {
   const asked = now();
   const lease = await ask();
   if (lease === null) {
@@ -59,24 +52,19 @@ async function turn(): Promise<void> {
   const ended = lease.state === 'held' || lease.state === 'doubtful' ? stopped : undefined;
   const key = `${lease.tenant}/${lease.name}`;
   const { slot, token } = lease;
-  lines.push(grantLine({ key, slot, token, client: String(worker), asked, told, ended }));
+  tell({ key, slot, token, client: String(worker), asked, told, ended });
   await lease.release();
 }
 
-async function call(): Promise<void> {
-  while (!over) {
-    await turn().catch(async (error: unknown) => {
-      if (!(error instanceof FencepostError) || !error.retriable) throw error;
-      counts.failures += 1;
-      await delay(20);
-    });
-    if (lines.length >= 50) appendFileSync(file, `${lines.splice(0).join('\n')}\n`);
-  }
-}
-
-await Promise.all(Array.from({ length: callers }, call));
-if (lines.length > 0) appendFileSync(file, `${lines.join('\n')}\n`);
+await takeTurns({
+  callers,
+  file,
+  portion: 50,
+  turn,
+  failed: () => {
+    counts.failures += 1;
+  },
+});
 await fencepost.close();
-process.removeAllListeners('disconnect');
 tellParent(counts);
 if (process.connected) process.disconnect();
