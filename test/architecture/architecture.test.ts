@@ -1,3 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { Rule } from './rules.ts';
 import * as rules from './rules.ts';
@@ -135,4 +138,21 @@ describe.each(Object.entries(house))('%s', (_, { rule, broken }) => {
   test('fails where it is broken', () => {
     for (const files of broken) expect(rule(files), JSON.stringify(files).slice(0, 200)).not.toEqual([]);
   });
+});
+
+test('no test ends sessions of others, which share its server', () => {
+  const folder = fileURLToPath(new URL('..', import.meta.url));
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  );
+  const found = files.flatMap((file) => {
+    const text = readFileSync(join(folder, file), 'utf8');
+    // Those have a server of their own.
+    if (/startOwnServer|OwnServer\b/.test(text)) return [];
+    const queries = text.match(/`[^`]*pg_(terminate|cancel)_backend\((l\.)?pid[^`]*\bfrom\b[^`]*`/g) ?? [];
+    return queries
+      .filter((query) => !query.includes('current_database()') && !query.includes('${'))
+      .map((query) => `${file}: ${query}`);
+  });
+  expect(found).toEqual([]);
 });

@@ -108,7 +108,9 @@ async function overtake(database: TestDatabase) {
   const gate = await database.pool.connect();
   await gate.query('select pg_advisory_lock(77)');
   const coming = jobs(other, late).claim({ limit: 2 });
-  const waiting = () => database.query(`select from pg_locks where locktype = 'advisory' and not granted`);
+  const waiting = () =>
+    database.query(`select from pg_locks where locktype = 'advisory' and not granted
+     and database = (select oid from pg_database where datname = current_database())`);
   await until('the late claim has begun', async () => (await waiting()).length > 0);
   const first = await jobs(one, database.pool).claim();
   await gate.query('select pg_advisory_unlock(77)');

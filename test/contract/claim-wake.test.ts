@@ -106,7 +106,8 @@ test('a row that comes between the claim that found nothing and the wish is foun
   await using _workers = jobs.work({ wake: true, poll: never }, async () => {});
   await until('the wish waits', async () => {
     const waiting = await database.query(
-      `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%claim_wanted%'`,
+      `select from pg_stat_activity
+       where datname = current_database() and wait_event_type = 'Lock' and query like '%claim_wanted%'`,
     );
     return waiting.length === 1;
   });
@@ -214,7 +215,8 @@ test('a lost connection, and messages that never come, only cost the time to the
   await using _workers = jobs.work({ wake: true, poll: 50 }, async () => {});
   await asleep(database, ran);
   await database.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'fencepost'`,
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and application_name = 'fencepost'`,
   );
   await database.query('alter table job disable trigger fencepost_wake');
   await database.query('insert into job default values');

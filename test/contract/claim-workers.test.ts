@@ -170,12 +170,14 @@ test('end with an error that trying again cannot mend, and go on after one that 
     async () =>
       (
         await database.query(
-          `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%fencepost_free%'`,
+          `select from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock' and query like '%fencepost_free%'`,
         )
       ).length > 0,
   );
   await database.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like '%fencepost_free%'`,
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock' and query like '%fencepost_free%'`,
   );
   await until('it was told', () => errors.length === 2);
   await lock.query('rollback');

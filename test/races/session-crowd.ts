@@ -51,7 +51,8 @@ export async function gatherCrowd(url: string, { held, waiting, max }: Crowd): P
   const calls = others.map(async (key) => {
     await using lock = await fencepost.advisory.acquire(BigInt(key));
     const [{ count } = { count: 0 }] = await server.query<{ count: number }>(
-      `select count(*)::int from pg_locks where locktype = 'advisory' and granted and objid = $1 and classid = 0`,
+      `select count(*)::int from pg_locks where locktype = 'advisory' and granted and objid = $1 and classid = 0
+       and database = (select oid from pg_database where datname = current_database())`,
       [key],
     );
     if (count !== 1) violations.push(`${count} sessions hold ${key}`);
