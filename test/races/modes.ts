@@ -93,24 +93,20 @@ export async function raceModes(url: string, options: Modes): Promise<Findings> 
     counts.refusals += 1;
   };
 
-  const sweep = (client: Fencepost): Promise<number> =>
-    client.leases.sweep({ olderThan: 0 }).catch((error: unknown) => {
-      if (error instanceof FencepostError && error.code === 'STATE') return 0;
-      throw error;
-    });
-
   const call = async (caller: number): Promise<void> => {
     while (counts.grants < options.rounds && violations.length === 0) {
       const place = caller % clients.length;
       try {
         await turn(clients[place] as Fencepost);
+        // What is free is swept away under their feet.
+        if (random.below(20) === 0) {
+          counts.swept += await (clients[place] as Fencepost).leases.sweep({ olderThan: 0 });
+        }
       } catch (error) {
         if (!(error instanceof FencepostError)) throw error;
         // Lost on the way, or its client is being closed.
         if (!error.retriable && error.code !== 'STATE') throw error;
       }
-      // What is free is swept away under their feet.
-      if (random.below(20) === 0) counts.swept += await sweep(clients[place] as Fencepost);
       if (random.below(200) === 0) {
         const closing = clients[place] as Fencepost;
         clients[place] = open();
