@@ -148,6 +148,16 @@ async function check(pool: pg.Pool, limit: number): Promise<string[]> {
 
 await script(
   import.meta,
-  { storage: 'columns', rows: 10_000, keys: 50, limit: 3, processes: 8, batch: 20, ttl: 1_000, every: 500, seconds: 60 },
+  {
+    storage: 'columns',
+    rows: 10_000,
+    keys: 50,
+    limit: 3,
+    processes: 8,
+    batch: 20,
+    ttl: 1_000,
+    every: 500,
+    seconds: 60,
+  },
   raceForKeys,
 );
