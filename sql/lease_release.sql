@@ -25,12 +25,15 @@ begin
   perform durable();
   with freed as (
     update lease l set holder_id = null, expires_at = null, released_at = v_now
-    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
-    where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    from unnest(p_tokens) with ordinality a(token, ord)
+    where l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = p_slots[a.ord]
       and l.token = a.token and l.holder_id = p_holder
-    returning a.ord::integer, l.tenant, l.name, l.wanted
+      -- Always true: the planner expects one row and looks it up, instead of a small table scanned for all.
+      and a.ord between 1 and cardinality(p_tokens)
+    returning a.ord::integer, l.wanted
   )
-  select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
+  select array_agg(f.ord), array_agg(p_tenants[f.ord]) filter (where f.wanted),
+         array_agg(p_names[f.ord]) filter (where f.wanted)
   into released, v_tenants, v_names from freed f;
   if v_tenants is not null then
     if p_early then
