@@ -1,11 +1,12 @@
 -- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
 -- from 1) it found so. The nonce stays: a guard may still be open.
 --
--- p_early: who waits is woken before the release is on the disk. They lose nothing by it: the log is written in order,
--- so no grant to them is there without the release. But it counts only after flush(), where unflushed says so.
+-- p_early: who waits is woken before the release is on the disk; p_awaited: so is who waits for the answer. They lose
+-- nothing by it: the log is written in order, so no grant to them is there without the release. But it counts only after
+-- flush(), where unflushed says so.
 create or replace function lease_release(
   p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[], p_early boolean default false,
-  out released integer[], out unflushed boolean)
+  p_awaited boolean default false, out released integer[], out unflushed boolean)
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -35,14 +36,14 @@ begin
   select array_agg(f.ord), array_agg(p_tenants[f.ord]) filter (where f.wanted),
          array_agg(p_names[f.ord]) filter (where f.wanted)
   into released, v_tenants, v_names from freed f;
+  if p_early and (v_tenants is not null or p_awaited) then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
   if v_tenants is not null then
-    if p_early then
-      perform set_config('synchronous_commit', 'off', true);
-    end if;
     perform wake(v_tenants, v_names);
   end if;
   -- What is not found may have been released by the same call, whose answer was lost.
   released := coalesce(released, '{}');
-  unflushed := p_early and (v_tenants is not null or cardinality(released) < cardinality(p_names));
+  unflushed := p_early and (v_tenants is not null or p_awaited or cardinality(released) < cardinality(p_names));
 end
 $$;

@@ -32,7 +32,7 @@ test.each([1, 300])('each lease is looked up by its key, planned on a table of %
       })),
     );
   const first = await run(database, ask(one, rows));
-  await run(database, releaseLeases('fencepost', one, heldOf(first, rows)));
+  await run(database, releaseLeases('fencepost', one, heldOf(first, rows), false));
   // It has found that no row names any holder: one scan of all seems cheap.
   await database.query('vacuum analyze fencepost.lease');
 
@@ -42,7 +42,7 @@ test.each([1, 300])('each lease is looked up by its key, planned on a table of %
   const refused = await lookups(database, ask(other, count));
   const renewed = await lookups(database, renewLeases('fencepost', one, 60_000, held));
   const known = await lookups(database, knownLeases('fencepost', one, held));
-  const released = await lookups(database, releaseLeases('fencepost', one, held));
+  const released = await lookups(database, releaseLeases('fencepost', one, held, false));
   for (const { asked } of [taken, refused, renewed, known, released])
     expect(asked).toBeGreaterThanOrEqual(count);
   // To try, to say why not, to mark it as wanted, and to find it again.
