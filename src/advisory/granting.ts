@@ -67,7 +67,7 @@ export async function grant(
   try {
     for (let poll = firstPoll, lost = 0; ; ) {
       allowance.check();
-      const shared = await connections.shared();
+      const shared = connections.present ?? (await connections.shared());
       checkRoom(shared, keys);
       try {
         if (await shared.try(set)) {
