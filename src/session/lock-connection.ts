@@ -144,7 +144,8 @@ export class LockConnection implements Tenure {
       // The grant can be as old as the wait: only a new answer says that the session is still there.
       if (this.doubtful) await this.#ask(ping);
       this.#checkTrusted();
-      return this.#has(set);
+      if (set.shared) this.#shared.add(set);
+      return true;
     } catch (error) {
       if (!this.lost) await this.#ask(unlockAll).catch(() => this.#giveUp());
       if (hasState(error, lockNotAvailable)) return false;
@@ -219,11 +220,6 @@ export class LockConnection implements Tenure {
   /** What was granted may have been lost before the answer came. */
   #checkTrusted(): void {
     if (this.remaining() <= 0) throw lostMeanwhile();
-  }
-
-  #has(set: LockSet): true {
-    if (set.shared) this.#shared.add(set);
-    return true;
   }
 
   #hasNot(sets: readonly LockSet[]): [] {
