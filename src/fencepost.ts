@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { pid } from 'node:process';
 import { AdvisoryLocks } from './advisory/advisory-locks.ts';
 import { inspectLocks, type LockInfo } from './advisory/inspect-locks.ts';
+import { Numbers } from './advisory/keys.ts';
 import { TransactionLocks, type TransactionLocksContext } from './advisory/transaction-locks.ts';
 import { Claims } from './claim/claims.ts';
 import { systemClock } from './core/clock.ts';
@@ -160,9 +161,10 @@ export class Fencepost implements AsyncDisposable {
     this.latches = new Latches(recipes);
     this.members = new Members(recipes);
     this.claims = new Claims({ schema, clock, commands, notifications, holders: this.#holders });
+    const numbers = new Numbers(namespace);
     this.advisory = new AdvisoryLocks({
       clock,
-      namespace,
+      numbers,
       schema,
       connections: new LockConnections({ source: connection, clock, ...sessions }),
     });
@@ -173,7 +175,7 @@ export class Fencepost implements AsyncDisposable {
     };
     this.#transactionLocks = {
       clock,
-      namespace,
+      numbers,
       commands: new Commands((limit) => this.#database.connect(limit), clock, 1),
     };
   }

@@ -48,7 +48,7 @@ export async function bareSessionLocks({ postgres }: Places): Promise<BareLoop> 
   const pid = Number(rows[0].pid);
   const over = (statement: typeof tryLocks): Send => {
     return async (callers) => {
-      const sets = callers.map((caller) => ({ hashes: [BigInt(caller)], shared: false }));
+      const sets = callers.map((caller) => ({ hashes: [String(caller)], shared: false }));
       await ask(client, statement(sets, pid));
     };
   };

@@ -4,22 +4,22 @@ import { Handle } from '../core/handle.ts';
 import { familyOf, type Key, keyText } from '../core/key.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockSet } from '../sql/session-lock.ts';
-import { textOf } from './keys.ts';
 
 /** What one call asked for, and has once it was granted. */
 export interface Asked extends LockSet {
   readonly keys: readonly Key[];
+  readonly text: string;
   lock: AdvisoryLock | undefined;
   /** Among the calls that wait or hold. */
   place: Place | undefined;
 }
 
 /** What events say of it; of several keys the first one tells the family. */
-export function aboutAsked({ keys, shared }: Pick<Asked, 'keys' | 'shared'>): Subject {
+export function aboutAsked({ keys, text, shared }: Asked): Subject {
   const family = familyOf(keyText('key', keys[0] as Key));
   return {
     kind: 'session-lock',
-    key: textOf(keys),
+    key: text,
     family,
     tenant: '',
     mode: shared ? 'shared' : 'exclusive',
@@ -47,7 +47,7 @@ export class AdvisoryLock extends Handle {
 
   /** @internal */
   constructor(keeper: LockKeeper, connection: LockConnection, asked: Asked, token?: bigint) {
-    super(textOf(asked.keys), connection);
+    super(asked.text, connection);
     this.#keeper = keeper;
     this.#connection = connection;
     this.#asked = asked;

@@ -22,7 +22,7 @@ import type { LockConnections } from '../session/lock-connections.ts';
 import { fenceToken } from '../sql/session-lock.ts';
 import { AdvisoryLock, type Asked, aboutAsked, type LockKeeper } from './advisory-lock.ts';
 import { Allowance, grant } from './granting.ts';
-import { hashesOf, hashOf, textOf } from './keys.ts';
+import { type NumberedSet, type Numbers, numberedKey, numberedKeys } from './keys.ts';
 import { Turns } from './turns.ts';
 
 /** How a session lock is acquired. */
@@ -50,7 +50,7 @@ export type LockFor<Options> = Options extends { readonly fence: true }
 /** What session locks need of their surroundings. */
 export interface AdvisoryContext {
   readonly clock: Clock;
-  readonly namespace: string;
+  readonly numbers: Numbers;
   readonly schema: string;
   readonly connections: LockConnections;
 }
@@ -61,6 +61,9 @@ const lockOptions = {
   signal: optional(abortSignal()),
   fence: withDefault(boolean(), false),
 };
+
+/** Read once: most calls give none. */
+const noOptions = validate('options', {}, lockOptions);
 
 /** Longest time that `close` waits for a server that does not answer, in milliseconds. */
 const closeLimit = 5_000;
@@ -74,6 +77,7 @@ const closeLimit = 5_000;
  */
 export class AdvisoryLocks {
   readonly #context: AdvisoryContext;
+  readonly #numbers: Numbers;
   readonly #turns: Turns;
   /** Of all calls that wait or hold. */
   readonly #asked = new Chain<Asked>();
@@ -86,6 +90,7 @@ export class AdvisoryLocks {
   /** @internal */
   constructor(context: AdvisoryContext) {
     this.#context = context;
+    this.#numbers = context.numbers;
     this.#turns = new Turns(context.clock);
   }
 
@@ -101,7 +106,7 @@ export class AdvisoryLocks {
    * await using lock = await fencepost.advisory.acquire('nightly-report', { wait: '10s' });
    */
   acquire<const Options extends AdvisoryLockOptions>(key: Key, options?: Options): Promise<LockFor<Options>> {
-    return this.#ask([key], hashOf, options, false) as Promise<LockFor<Options>>;
+    return this.#ask([key], numberedKey, options, false) as Promise<LockFor<Options>>;
   }
 
   /** As `acquire`, but answers `null` when the lock is not free, at once or within `wait`. */
@@ -109,7 +114,7 @@ export class AdvisoryLocks {
     key: Key,
     options?: Options,
   ): Promise<LockFor<Options> | null> {
-    return ((await this.#ask([key], hashOf, options, true)) as LockFor<Options> | undefined) ?? null;
+    return ((await this.#ask([key], numberedKey, options, true)) as LockFor<Options> | undefined) ?? null;
   }
 
   /**
@@ -123,7 +128,7 @@ export class AdvisoryLocks {
     keys: readonly Key[],
     options?: Options,
   ): Promise<LockFor<Options>> {
-    return (await this.#ask(keys, hashesOf, options, false)) as LockFor<Options>;
+    return (await this.#ask(keys, numberedKeys, options, false)) as LockFor<Options>;
   }
 
   /**
@@ -170,15 +175,17 @@ export class AdvisoryLocks {
   /** The lock; undefined when a call that only tries does not get it. */
   async #ask(
     keys: readonly Key[],
-    numbers: (keys: readonly Key[], namespace: string) => readonly bigint[],
+    numberedOf: (numbers: Numbers, keys: readonly Key[]) => NumberedSet,
     given: AdvisoryLockOptions | undefined,
     tries: boolean,
   ): Promise<AdvisoryLock | undefined> {
-    const { clock, connections, namespace, schema } = this.#context;
-    const hashes = numbers(keys, namespace);
-    const { mode, wait, signal, fence } = validate('options', given, lockOptions);
+    const { clock, connections, schema } = this.#context;
+    const { hashes, text } = numberedOf(this.#numbers, keys);
+    const { mode, wait, signal, fence } =
+      given === undefined ? noOptions : validate('options', given, lockOptions);
     const asked: Asked = {
-      keys: [...keys],
+      keys,
+      text,
       hashes,
       shared: mode === 'shared',
       lock: undefined,
@@ -216,11 +223,11 @@ export class AdvisoryLocks {
     this.#leave(asked, turns);
     allowance.acquisition?.refused();
     if (tries) return undefined;
-    throw new LockTimeoutError(textOf(keys), allowance.used());
+    throw new LockTimeoutError(text, allowance.used());
   }
 
   /** Waits for those of this process who came first; false when the time has run out. */
-  async #turn(hash: bigint, shared: boolean, allowance: Allowance): Promise<boolean> {
+  async #turn(hash: string, shared: boolean, allowance: Allowance): Promise<boolean> {
     const left = allowance.left();
     const waited = left > 0 ? allowance.acquisition?.wait('process') : undefined;
     let begun = false;
@@ -241,7 +248,7 @@ export class AdvisoryLocks {
   /** Ends the first so many turns, and the call. */
   #leave(asked: Asked, turns: number, connection?: LockConnection): void {
     if (connection !== undefined) this.#context.connections.giveBack(connection);
-    for (let turn = 0; turn < turns; turn += 1) this.#turns.leave(asked.hashes[turn] as bigint);
+    for (let turn = 0; turn < turns; turn += 1) this.#turns.leave(asked.hashes[turn] as string);
     asked.place?.leave();
     if (this.#asked.empty) this.#lastLeft();
   }

@@ -67,7 +67,7 @@ export async function grant(
   try {
     for (let poll = firstPoll, lost = 0; ; ) {
       allowance.check();
-      const shared = await connections.shared();
+      const shared = connections.present ?? (await connections.shared());
       checkRoom(shared, keys);
       try {
         if (await shared.try(set)) {
@@ -77,8 +77,10 @@ export async function grant(
       } catch (error) {
         // A session that the server ended while nobody looked shows only when it is used: nothing was sent on it.
         const sent = !(error instanceof DatabaseError) || error.inDoubt;
-        if (sent || !shared.lost || lost++ > 0) throw error;
-        continue;
+        if (!sent && shared.lost && lost++ === 0) continue;
+        // Closing has ended the session.
+        allowance.check();
+        throw error;
       }
       if (allowance.left() <= 0) return undefined;
       waited ??= allowance.acquisition?.wait('server');

@@ -3,7 +3,7 @@ import { type Clock, elapsed } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { LockTimeoutError, StandbyError } from '../core/errors.ts';
 import { points } from '../core/events.ts';
-import { familyOf, type Key, keyHash, keyText } from '../core/key.ts';
+import { familyOf, type Key, keyText } from '../core/key.ts';
 import { duration, oneOf, optional, signal, validate, withDefault } from '../core/options.ts';
 import {
   databaseFailure,
@@ -24,7 +24,7 @@ import {
   tryTransactionLock,
   type Waiter,
 } from '../sql/advisory.ts';
-import { hashesOf, textOf } from './keys.ts';
+import { type NumberedSet, type Numbers, numberedKey, numberedKeys } from './keys.ts';
 
 /** How a transaction lock is acquired. */
 export interface TransactionLockOptions {
@@ -50,7 +50,7 @@ export interface TransactionLockOptions {
 /** What transaction locks need of their surroundings. */
 export interface TransactionLocksContext {
   readonly clock: Clock;
-  readonly namespace: string;
+  readonly numbers: Numbers;
   /** On a connection of our own, to interrupt what waits on the caller's. */
   readonly commands: Commands;
 }
@@ -114,11 +114,7 @@ export class TransactionLocks {
    * });
    */
   async acquire(key: Key, options?: TransactionLockOptions): Promise<void> {
-    const { clock, namespace } = this.#context;
-    const started = clock.now();
-    const hash = keyHash('key', key, namespace);
-    if (await this.#lock([hash], [key], options, Infinity)) return;
-    throw new LockTimeoutError(keyText('key', key), elapsed(started, clock.now()));
+    await this.#all(numberedKey(this.#context.numbers, [key]), [key], options);
   }
 
   /**
@@ -129,8 +125,7 @@ export class TransactionLocks {
    * if (!(await fencepost.transaction(trx).tryAcquire('nightly-report'))) return; // somebody else is at it
    */
   async tryAcquire(key: Key, options?: TransactionLockOptions): Promise<boolean> {
-    const hash = keyHash('key', key, this.#context.namespace);
-    return this.#lock([hash], [key], options, 0);
+    return this.#lock(numberedKey(this.#context.numbers, [key]), [key], options, 0);
   }
 
   /**
@@ -142,15 +137,22 @@ export class TransactionLocks {
    * await fencepost.transaction(trx).acquireAll([['account', from], ['account', to]], { wait: '5s' });
    */
   async acquireAll(keys: readonly Key[], options?: TransactionLockOptions): Promise<void> {
-    const { clock, namespace } = this.#context;
+    await this.#all(numberedKeys(this.#context.numbers, keys), keys, options);
+  }
+
+  async #all(
+    set: NumberedSet,
+    keys: readonly Key[],
+    options: TransactionLockOptions | undefined,
+  ): Promise<void> {
+    const { clock } = this.#context;
     const started = clock.now();
-    const hashes = hashesOf(keys, namespace);
-    if (await this.#lock(hashes, keys, options, Infinity)) return;
-    throw new LockTimeoutError(textOf(keys), elapsed(started, clock.now()));
+    if (await this.#lock(set, keys, options, Infinity)) return;
+    throw new LockTimeoutError(set.text, elapsed(started, clock.now()));
   }
 
   async #lock(
-    hashes: readonly bigint[],
+    set: NumberedSet,
     keys: readonly Key[],
     given: TransactionLockOptions | undefined,
     defaultWait: number,
@@ -160,25 +162,25 @@ export class TransactionLocks {
       wait: withDefault(duration({ max: Infinity }), defaultWait),
       signal: optional(signal()),
     });
-    if (!Acquisition.wanted) return this.#acquire(hashes, keys, options);
+    if (!Acquisition.wanted) return this.#acquire(set, options);
     const family = familyOf(keyText('key', keys[0] as Key));
     const subject = {
       kind: 'transaction-lock' as const,
-      key: textOf(keys),
+      key: set.text,
       family,
       tenant: '',
       mode: options.mode,
     };
     const acquisition = new Acquisition(this.#context.clock, subject, options.wait);
     const nothing = { handle: undefined, token: undefined, holder: undefined };
-    const granted = this.#acquire(hashes, keys, options).then((locked) => {
+    const granted = this.#acquire(set, options).then((locked) => {
       if (locked) points.grant.publish({ ...subject, ...nothing, waited: 0 });
       return locked;
     });
     return acquisition.follow(granted);
   }
 
-  #acquire(hashes: readonly bigint[], keys: readonly Key[], options: Terms): Promise<boolean> {
+  #acquire({ hashes, text }: NumberedSet, options: Terms): Promise<boolean> {
     return inTurn(this.#transaction, async () => {
       options.signal?.throwIfAborted();
       try {
@@ -194,19 +196,19 @@ export class TransactionLocks {
         if (sqlState === lockNotAvailable) return false;
         if (sqlState === noTransaction) throw notInTransaction('transaction', 'a client outside of one');
         if (sqlState === malformedText) throw standby(error);
-        throw databaseFailure(`acquire ${textOf(keys)}`, error);
+        throw databaseFailure(`acquire ${text}`, error);
       }
     });
   }
 
-  async #try(hash: bigint, mode: Mode): Promise<boolean> {
+  async #try(hash: string, mode: Mode): Promise<boolean> {
     const [row] = await runIn('transaction', this.#transaction, tryTransactionLock(hash, mode));
     if (row?.inside !== 'true') throw notInTransaction('transaction', 'a client outside of one');
     if (row.standby === 'true') throw standby();
     return row.locked === 'true';
   }
 
-  async #wait(hashes: readonly bigint[], { mode, wait, signal }: Terms): Promise<void> {
+  async #wait(hashes: readonly string[], { mode, wait, signal }: Terms): Promise<void> {
     const { clock, commands } = this.#context;
     const statement = awaitTransactionLocks(hashes, mode, Math.max(wait, shortestWait));
     if (signal === undefined) return attemptIn('transaction', this.#transaction, statement);

@@ -26,7 +26,7 @@ interface Waiter {
  */
 export class Turns {
   readonly #clock: Clock;
-  readonly #lines = new Entries<bigint, Line>();
+  readonly #lines = new Entries<string, Line>();
   #busy = 0;
 
   constructor(clock: Clock) {
@@ -39,7 +39,7 @@ export class Turns {
   }
 
   /** Begins a turn if it can begin at once. Whoever has a turn leaves it once. */
-  enter(hash: bigint, shared: boolean): boolean {
+  enter(hash: string, shared: boolean): boolean {
     const line = this.#lines.get(hash) ?? this.#lines.add(hash, new Line());
     if (line.idle) this.#busy += 1;
     // A shared turn does not overtake an exclusive one that waits.
@@ -51,7 +51,7 @@ export class Turns {
 
   /** As `enter`, but waits in line; false when `limit` has run out. Rejects with the reason of the signal. */
   async wait(
-    hash: bigint,
+    hash: string,
     shared: boolean,
     limit: number,
     signal: AbortSignal | undefined,
@@ -87,7 +87,7 @@ export class Turns {
     });
   }
 
-  leave(hash: bigint): void {
+  leave(hash: string): void {
     const line = this.#lines.get(hash);
     if (line === undefined) return;
     line.present -= 1;

@@ -37,6 +37,9 @@ export interface HolderContext {
   moved(holder: Holder): Promise<void>;
 }
 
+/** Of a holder that is in use: it has nothing to lose. */
+const use: Holding = { lose() {} };
+
 /**
  * A living process as the database knows it: one row, one heartbeat, whatever hangs on it.
  *
@@ -112,7 +115,7 @@ export class Holder implements LeaseTenure {
 
   /** Keeps it from being closed for want of use. */
   use(): Place {
-    return this.#holdings.add({ lose() {} });
+    return this.#holdings.add(use);
   }
 
   /** One heartbeat renews all that is held: sends it now, or joins the one under way. */

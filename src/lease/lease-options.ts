@@ -97,6 +97,8 @@ export function readLeaseOptions(
   resource: Resource,
   defaultWait: number,
 ): LeaseTerms {
+  if (given === undefined)
+    return defaultWait === Infinity ? unboundTerms : { ...unboundTerms, wait: defaultWait };
   const { slots, mode, wait = defaultWait, ...options } = validate('options', given, leaseChecks);
   if (slots !== undefined && mode !== undefined) {
     throw new ArgumentError('options.mode', 'no mode together with slots', mode);
@@ -146,3 +148,6 @@ const leaseChecks = {
   fair: withDefault(boolean(), false),
   metadata: optional(json),
 };
+
+/** What most calls ask for. Read once. */
+const unboundTerms = readLeaseOptions({}, { tenant: '', name: '' }, Infinity);

@@ -204,18 +204,28 @@ export class Leases {
     as?: Sort,
   ): Promise<Lease | undefined> {
     const resource = resourceOf('key', key);
-    const { ttl, wait, signal, renew, keep, width, ...wanted } = readLeaseOptions(
-      given,
-      resource,
-      defaultWait,
-    );
-    const sort = as ?? (wanted.shared ? sharedLease : plain);
+    const terms = readLeaseOptions(given, resource, defaultWait);
+    const { ttl, wait, signal, renew, keep, width } = terms;
+    const sort = as ?? (terms.shared ? sharedLease : plain);
     const acquisition = this.#acquisition(resource, sort, wait);
-    const ask = { ...wanted, resource, nonce: randomUUID(), sort, acquisition };
+    // Field by field, and once for all tries: copies of such objects cost more than the rest of this call.
+    const ask = {
+      resource,
+      nonce: randomUUID(),
+      waits: wait > 0,
+      metadata: terms.metadata,
+      slots: terms.slots,
+      total: terms.total,
+      shared: terms.shared,
+      fair: terms.fair,
+      sort,
+      acquisition,
+    };
     const lease = this.#waiting.until(
       { wait, signal, acquisition },
       {
-        attempt: (waits) => this.#granting.try({ ...ask, waits }, ttl, renew, keep),
+        attempt: (waits) =>
+          this.#granting.try(waits === ask.waits ? ask : { ...ask, waits }, ttl, renew, keep),
         name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
         topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
         width,

@@ -103,7 +103,7 @@ export class Commands {
   }
 
   async #work(link: Link): Promise<void> {
-    const session = await link.session();
+    const session = link.present ?? (await link.session());
     for (const [kind, queue] of this.#queues) {
       this.#queues.delete(kind);
       // Not all of many: while the server is at work on the rest, this process can be at work on the answers to these.
@@ -166,7 +166,8 @@ class Queue<Call, Answer> implements Sendable {
     const calls = batch.map((pending) => pending.call);
     try {
       const answers = await this.#ask(session, calls);
-      for (const [index, pending] of batch.entries()) pending.resolve(answers[index] as Awaited<Answer>);
+      for (let place = 0; place < batch.length; place += 1)
+        batch[place]?.resolve(answers[place] as Awaited<Answer>);
     } catch (error) {
       for (const pending of batch) pending.reject(error);
     }

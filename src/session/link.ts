@@ -14,6 +14,8 @@ export class Link<Opened extends Session = Session> {
   readonly #open: (limit?: number) => Promise<Opened>;
   readonly #clock: Clock;
   #session: Promise<Opened> | undefined;
+  /** The same once it is open. */
+  #opened: Opened | undefined;
 
   constructor(open: (limit?: number) => Promise<Opened>, clock: Clock) {
     this.#open = open;
@@ -25,7 +27,12 @@ export class Link<Opened extends Session = Session> {
    * time, in milliseconds, for opening a session where there is none, and then for the answer.
    */
   async query(statement: Statement, limit?: number): Promise<Row[]> {
-    return (await this.session(limit)).query(statement, limit);
+    return (this.present ?? (await this.session(limit))).query(statement, limit);
+  }
+
+  /** The session, if one is open. */
+  get present(): Opened | undefined {
+    return this.#opened?.lost === false ? this.#opened : undefined;
   }
 
   async session(limit = Infinity): Promise<Opened> {
@@ -37,6 +44,13 @@ export class Link<Opened extends Session = Session> {
     if (session !== undefined && !session.lost) return session;
     const opening = this.#open(limit === Infinity ? undefined : limit);
     this.#session = opening;
+    this.#opened = undefined;
+    opening.then(
+      (opened) => {
+        if (this.#session === opening) this.#opened = opened;
+      },
+      () => {},
+    );
     // Whoever had more patience may still wait for the old one; if it comes after all, nobody will use it.
     present?.then((late) => late.close()).catch(() => {});
     return opening;

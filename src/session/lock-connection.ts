@@ -50,7 +50,7 @@ export class LockConnection implements Tenure {
   readonly #options: LockSessionOptions;
   readonly #commands: Commands;
   readonly #holdings = new Chain<Holding>();
-  /** The shared keys that it has, as often as they were granted to it. */
+  /** The shared keys that it has or has asked for, as often as it has done so. */
   readonly #shared = new Set<LockSet>();
   readonly #pulse: Pulse;
   #findWait: FindWait | undefined;
@@ -70,7 +70,8 @@ export class LockConnection implements Tenure {
       query: (statement) => this.#ask(statement),
       close: () => this.close(),
     };
-    this.#commands = new Commands(() => Promise.resolve(session), options.clock, 1);
+    // Two statements under way: the server is at work on one while this process is at work on the answers to the other.
+    this.#commands = new Commands(() => Promise.resolve(session), options.clock, 2);
   }
 
   /** `ended` is called when the session is lost or closed, also when that happens while it is opened. */
@@ -143,7 +144,8 @@ export class LockConnection implements Tenure {
       // The grant can be as old as the wait: only a new answer says that the session is still there.
       if (this.doubtful) await this.#ask(ping);
       this.#checkTrusted();
-      return this.#has(set);
+      if (set.shared) this.#shared.add(set);
+      return true;
     } catch (error) {
       if (!this.lost) await this.#ask(unlockAll).catch(() => this.#giveUp());
       if (hasState(error, lockNotAvailable)) return false;
@@ -171,12 +173,16 @@ export class LockConnection implements Tenure {
 
   readonly #tries: Kind<LockSet, boolean | Promise<boolean>> = {
     limit: 512,
-    statement: (sets) => tryLocks(sets, this.pid),
+    statement: (sets) => {
+      for (const set of sets) if (set.shared) this.#shared.add(set);
+      return tryLocks(sets, this.pid);
+    },
     read: ([row], sets) => {
       this.#checkTrusted();
       return readSets(row, sets).map((taken, place) => {
         const set = sets[place] as LockSet;
-        if (taken.length === set.hashes.length) return this.#has(set);
+        if (taken.length === set.hashes.length) return true;
+        this.#shared.delete(set);
         return taken.length > 0 && this.unlock({ hashes: taken, shared: set.shared }).then(() => false);
       });
     },
@@ -195,9 +201,11 @@ export class LockConnection implements Tenure {
 
   /**
    * A statement that fails half-way keeps the session locks that it took before: all of its keys are unlocked. Of a
-   * shared one that this session had already the server does not tell how often it has it now.
+   * shared one that this session had already, or gets by the next statement, which may be under way, the server does
+   * not tell how often it has it.
    */
   async #undo(sets: readonly LockSet[]): Promise<undefined> {
+    this.#hasNot(sets);
     const had = new Set([...this.#shared].flatMap(({ hashes }) => hashes));
     const unclear = sets.some(({ shared, hashes }) => shared && hashes.some((hash) => had.has(hash)));
     if (unclear) await this.#giveUp();
@@ -212,11 +220,6 @@ export class LockConnection implements Tenure {
   /** What was granted may have been lost before the answer came. */
   #checkTrusted(): void {
     if (this.remaining() <= 0) throw lostMeanwhile();
-  }
-
-  #has(set: LockSet): true {
-    if (set.shared) this.#shared.add(set);
-    return true;
   }
 
   #hasNot(sets: readonly LockSet[]): [] {

@@ -17,18 +17,33 @@ export class LockConnections {
   readonly #idle: LockConnection[] = [];
   readonly #waiters = new WeakSet<LockConnection>();
   #shared: Promise<LockConnection> | undefined;
+  #present: LockConnection | undefined;
   #closed = false;
 
   constructor(options: LockConnectionsOptions) {
     this.#options = options;
   }
 
+  /** The one that never waits, if it is open. */
+  get present(): LockConnection | undefined {
+    return this.#present;
+  }
+
   /** The one that never waits. */
   shared(): Promise<LockConnection> {
-    this.#shared ??= this.#connect(() => {
+    if (this.#shared !== undefined) return this.#shared;
+    const opening = this.#connect(() => {
       this.#shared = undefined;
+      this.#present = undefined;
     });
-    return this.#shared;
+    this.#shared = opening;
+    opening.then(
+      (connection) => {
+        if (this.#shared === opening) this.#present = connection;
+      },
+      () => {},
+    );
+    return opening;
   }
 
   /** One that holds nothing, to wait on; undefined when there are as many as there may be. */

@@ -14,7 +14,7 @@ export const backend: Statement = {
  * Takes the lock for the caller's transaction if it is free. Without parameters, so that it is one message: only then
  * does the clock tell a transaction block, where it stands still at BEGIN.
  */
-export function tryTransactionLock(key: bigint, mode: Mode): Statement {
+export function tryTransactionLock(key: string, mode: Mode): Statement {
   return {
     name: 'try_transaction_lock',
     text: `select case when not standby then pg_catalog.pg_try_advisory_xact_lock${suffix(mode)}('${key}'::int8) end::text as locked,
@@ -33,7 +33,7 @@ export function tryTransactionLock(key: bigint, mode: Mode): Statement {
  * The keys come from a function that is joined to a single row: there is nothing that a planner could put in another
  * order.
  */
-export function awaitTransactionLocks(keys: readonly bigint[], mode: Mode, wait: number): Statement {
+export function awaitTransactionLocks(keys: readonly string[], mode: Mode, wait: number): Statement {
   const several = keys.length > 1;
   const limit = wait <= longestTimeout ? wait : 0;
   const left =
@@ -57,7 +57,8 @@ export function awaitTransactionLocks(keys: readonly bigint[], mode: Mode, wait:
 /** A session by its process id, and the keys of which it waits for one. */
 export interface Waiter {
   readonly pid: string;
-  readonly keys: readonly bigint[];
+  /** In decimal. */
+  readonly keys: readonly string[];
 }
 
 /** Interrupts sessions that wait for one of their keys; one that does anything else, or nothing, is left alone. */
@@ -69,10 +70,7 @@ export function cancelWaits(waiters: readonly Waiter[]): Statement {
         on l.pid = w.pid and (l.classid::int8 << 32 | l.objid::int8) = w.key
       where l.locktype = 'advisory' and l.objsubid = 1 and not l.granted
         and l.database = (select oid from pg_catalog.pg_database where datname = current_database())`,
-    values: [
-      waiters.flatMap(({ pid, keys }) => keys.map(() => pid)),
-      waiters.flatMap(({ keys }) => keys.map(String)),
-    ],
+    values: [waiters.flatMap(({ pid, keys }) => keys.map(() => pid)), waiters.flatMap(({ keys }) => keys)],
   };
 }
 

@@ -2,7 +2,8 @@ import { callOf, plainArray, type Row, type Statement } from './statement.ts';
 
 /** Keys that are locked together, in one mode. Each key once. */
 export interface LockSet {
-  readonly hashes: readonly bigint[];
+  /** Their numbers, in decimal. */
+  readonly hashes: readonly string[];
   readonly shared: boolean;
 }
 
@@ -30,7 +31,7 @@ function overKeys(
     return {
       name: `${name}_one${first.shared ? '_shared' : ''}`,
       text: `select array[case when pg_backend_pid() = $2 then ${lock}($1) end]::text as answer, pg_backend_pid() as pid`,
-      values: [String(first.hashes[0]), pid],
+      values: [first.hashes[0], pid],
     };
   }
   return {
@@ -40,17 +41,22 @@ function overKeys(
       from unnest($1::bigint[], $2::boolean[]) a(key, shared)
       where pg_backend_pid() = $3)::text as answer, pg_backend_pid() as pid`,
     values: [
-      plainArray(sets.map((set) => set.hashes.join())),
-      plainArray(sets.map((set) => set.hashes.map(() => set.shared).join())),
+      plainArray(sets.map(({ hashes }) => (hashes.length === 1 ? (hashes[0] as string) : hashes.join()))),
+      plainArray(
+        sets.map(({ hashes, shared }) => (hashes.length === 1 ? shared : hashes.map(() => shared).join())),
+      ),
       pid,
     ],
   };
 }
 
 /** For each set those of its keys that were answered with true. */
-export function readSets(row: Row | undefined, sets: readonly LockSet[]): (readonly bigint[])[] {
+export function readSets(row: Row | undefined, sets: readonly LockSet[]): (readonly string[])[] {
   // `{t,f,t}`: each answer is one character, before the first and after each stands another one.
   const answers = row?.answer ?? '{}';
+  // Nearly always: none was refused, and all are of this session.
+  if (answers !== '{}' && !answers.includes('f') && !answers.includes('N'))
+    return sets.map(({ hashes }) => hashes);
   let place = 0;
   const isTrue = (): boolean => answers[2 * place++ + 1] === 't';
   return sets.map(({ hashes }) => hashes.filter(isTrue));
@@ -73,7 +79,7 @@ export function waitForLocks({ hashes, shared }: LockSet, wait: number, pid: num
     text: `select set_config('lock_timeout', case $1::bigint when 0 then '0' else (${left})::text end, true),
         ${lock}(key), here.pid
       from (select pg_backend_pid() as pid) here left join unnest($2::bigint[]) key on here.pid = $3`,
-    values: [String(limit), hashes.map(String), pid],
+    values: [String(limit), hashes, pid],
   };
 }
 

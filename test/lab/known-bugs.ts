@@ -235,12 +235,12 @@ export const knownBugs: readonly KnownBug[] = [
   {
     name: 'in-process exclusion by name instead of hash',
     edits: [
-      src('advisory/advisory-locks', 'this.#turns.enter(hash, ', 'this.#turns.enter(textOf(keys) as never, '),
-      src('advisory/advisory-locks', 'this.#turns.wait(hash, ', 'this.#turns.wait(textOf(keys) as never, '),
+      src('advisory/advisory-locks', 'this.#turns.enter(hash, ', 'this.#turns.enter(text, '),
+      src('advisory/advisory-locks', 'this.#turn(hash, ', 'this.#turn(text, '),
       src(
         'advisory/advisory-locks',
-        'this.#turns.leave(asked.hashes[turn] as bigint)',
-        'this.#turns.leave(textOf(asked.keys) as never)',
+        'this.#turns.leave(asked.hashes[turn] as string)',
+        'this.#turns.leave(asked.text)',
       ),
     ],
     test: { file: 'test/contract/session-locks.test.ts', name: 'names with one number exclude each other' },

@@ -20,7 +20,7 @@ class LockRow {
 
 /** Advisory locks, as the server keeps them: whoever waits is served in the order of the calls. */
 export class LockTable {
-  readonly #rows = new Map<bigint, LockRow>();
+  readonly #rows = new Map<string, LockRow>();
   readonly #waiting = new Set<Waiter>();
 
   /** All keys of the set, or none. */
@@ -68,7 +68,7 @@ export class LockTable {
   list(): { readonly hash: bigint; readonly mode: 'exclusive' | 'shared'; readonly owner: Owner }[] {
     return [...this.#rows].flatMap(([hash, { owners }]) =>
       [...owners].map(([owner, { exclusive }]) => ({
-        hash,
+        hash: BigInt(hash),
         mode: exclusive > 0 ? ('exclusive' as const) : ('shared' as const),
         owner,
       })),

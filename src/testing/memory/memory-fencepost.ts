@@ -1,4 +1,5 @@
 import { AdvisoryLocks } from '../../advisory/advisory-locks.ts';
+import { Numbers } from '../../advisory/keys.ts';
 import { systemClock } from '../../core/clock.ts';
 import type { Duration } from '../../core/duration.ts';
 import { ArgumentError } from '../../core/errors.ts';
@@ -110,7 +111,12 @@ export class MemoryFencepost implements AsyncDisposable {
         return world.fenced;
       },
     });
-    this.advisory = new AdvisoryLocks({ clock, namespace: '', schema, connections: sessions.face });
+    this.advisory = new AdvisoryLocks({
+      clock,
+      numbers: new Numbers(''),
+      schema,
+      connections: sessions.face,
+    });
     this.inspect = {
       leases: () => this.#look((connection) => inspectLeases(connection, schema)),
       holders: () => this.#look((connection) => inspectHolders(connection, schema)),

@@ -1,4 +1,4 @@
-import { hashesOf, hashOf, textOf } from '../../advisory/keys.ts';
+import { type NumberedSet, Numbers, numberedKey, numberedKeys } from '../../advisory/keys.ts';
 import type { TransactionLockOptions, TransactionLocks } from '../../advisory/transaction-locks.ts';
 import { type Clock, elapsed } from '../../core/clock.ts';
 import { LockTimeoutError } from '../../core/errors.ts';
@@ -13,6 +13,8 @@ import {
 } from '../../core/options.ts';
 import type { LockTable } from './lock-table.ts';
 import type { MemoryTransaction } from './memory-transaction.ts';
+
+const numbers = new Numbers('');
 
 const lockOptions = {
   mode: withDefault(oneOf('exclusive', 'shared'), 'exclusive'),
@@ -37,31 +39,27 @@ export class MemoryTransactionLocks
 
   /** As that of `TransactionLocks`. */
   async acquire(key: Key, options?: TransactionLockOptions): Promise<void> {
-    await this.#all([key], hashOf([key], ''), options);
+    await this.#all(numberedKey(numbers, [key]), options);
   }
 
   /** As that of `TransactionLocks`. */
   tryAcquire(key: Key, options?: TransactionLockOptions): Promise<boolean> {
-    return this.#lock(hashOf([key], ''), options, 0);
+    return this.#lock(numberedKey(numbers, [key]).hashes, options, 0);
   }
 
   /** As that of `TransactionLocks`. */
   async acquireAll(keys: readonly Key[], options?: TransactionLockOptions): Promise<void> {
-    await this.#all(keys, hashesOf(keys, ''), options);
+    await this.#all(numberedKeys(numbers, keys), options);
   }
 
-  async #all(
-    keys: readonly Key[],
-    hashes: readonly bigint[],
-    options: TransactionLockOptions | undefined,
-  ): Promise<void> {
+  async #all({ hashes, text }: NumberedSet, options: TransactionLockOptions | undefined): Promise<void> {
     const started = this.#clock.now();
     if (await this.#lock(hashes, options, Infinity)) return;
-    throw new LockTimeoutError(textOf(keys), elapsed(started, this.#clock.now()));
+    throw new LockTimeoutError(text, elapsed(started, this.#clock.now()));
   }
 
   async #lock(
-    hashes: readonly bigint[],
+    hashes: readonly string[],
     given: TransactionLockOptions | undefined,
     defaultWait: number,
   ): Promise<boolean> {
