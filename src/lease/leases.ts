@@ -8,8 +8,8 @@ import { type Check, duration, optional, validate, withDefault } from '../core/o
 import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
-import { type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
-import { Granting, type LeaseContext, type Refusal } from './granting.ts';
+import { type Refusal, type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
+import { Granting, type LeaseContext } from './granting.ts';
 import { type ResumeOptions, readHandOver, readResumeOptions } from './hand-over.ts';
 import type { Lease } from './lease.ts';
 import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';

@@ -10,6 +10,8 @@ export interface Place {
   /** Rings when it is its turn to try, and whenever it is worth to try again. */
   readonly bell: Bell;
   readonly mayTry: boolean;
+  /** A try begins, and looks at all that was told so far. */
+  asks(): void;
   /** From now on the line hears what messages and releases of this process tell of what it waits for. */
   hear(): void;
   /** `granted`: to this process, so that the next has to wait for its release, of which the line will hear. */
@@ -20,6 +22,8 @@ interface Standing {
   readonly width: Width;
   readonly bell: Bell;
   mayTry: boolean;
+  /** It was told of something that it has not looked at yet. */
+  told: boolean;
 }
 
 /** The calls of this process that want one resource, in the order in which they came. */
@@ -49,7 +53,7 @@ export class Lines {
   enter(name: string, topics: () => readonly string[], width: Width): Place {
     const line = this.#lines.get(name) ?? this.#lines.add(name, new Line());
     const { places } = line;
-    const standing: Standing = { width, bell: new Bell(), mayTry: false };
+    const standing: Standing = { width, bell: new Bell(), mayTry: false, told: false };
     places.push(standing);
     advance(places, true);
     const hear = (): void => {
@@ -62,9 +66,14 @@ export class Lines {
       get mayTry() {
         return standing.mayTry;
       },
+      asks: () => {
+        standing.told = false;
+        standing.bell.reset();
+      },
       hear,
       leave: (granted) => {
         places.splice(places.indexOf(standing), 1);
+        if (standing.told) wake(places);
         if (places.length > 0) return advance(places, !granted || width !== 1);
         for (const stop of line.stops ?? []) stop();
         line.stops = undefined;
@@ -78,9 +87,19 @@ export class Lines {
   }
 }
 
-/** Those at the front are to look again. */
+/** One at the front is to look again: what is told of is free for one. Readers are let in together. */
 function wake(places: readonly Standing[]): void {
-  for (const { mayTry, bell } of places) if (mayTry) bell.ring();
+  for (const place of places) {
+    if (!place.mayTry) return;
+    if (place.told) continue;
+    tell(place);
+    if (place.width !== 'readers') return;
+  }
+}
+
+function tell(place: Standing): void {
+  place.told = true;
+  place.bell.ring();
 }
 
 /** Lets those at the front try who may. */
@@ -92,6 +111,6 @@ function advance(places: readonly Standing[], ring: boolean): void {
     if (!turn) return;
     if (place.mayTry) continue;
     place.mayTry = true;
-    if (ring) place.bell.ring();
+    if (ring) tell(place);
   }
 }
