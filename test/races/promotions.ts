@@ -121,7 +121,7 @@ export async function raceWithPromotions(
       await standby.promote();
       const old = grants.splice(0);
       primary = standby;
-      stopPrimary = () => standby.stop();
+      stopPrimary = async () => standby[Symbol.asyncDispose]();
       era += 1;
       const again = new Set(newest.keys());
       await until(

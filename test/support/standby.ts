@@ -125,6 +125,7 @@ primary_conninfo = 'host=${hostname} port=${primaryPort} user=postgres password=
     },
     async [Symbol.asyncDispose]() {
       if (running) await stop();
+      await rm(data, { recursive: true, force: true });
     },
   };
 }
