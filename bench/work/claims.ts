@@ -9,7 +9,7 @@ export const claims: Work = {
   name: 'claims',
   title: 'Claim and complete',
   about:
-    'Jobs with 200 bytes of payload whose handler does nothing wait in the table, more than are done. In one process and in four, jobs from the first to the last one that begins. Ours deletes completed rows as graphile-worker does; pg-boss keeps them. The limit is a bare loop of the statements of ours.',
+    'Jobs with 200 bytes of payload whose handler does nothing wait in the table, more than are done. In one process and in four, jobs from the first to the last one that begins. Ours deletes completed rows as graphile-worker does; pg-boss keeps them. Limits are bare loops: of the statements of ours, and of one that only deletes rows, which no queue with durable rows can pass.',
   async run(bench) {
     const { quick, servers, crew, rounds, seconds, log } = bench;
     await using stack = new AsyncDisposableStack();

@@ -3,8 +3,10 @@ import {
   type Claimant,
   columnsOf,
   dead,
+  eachBuried,
   facts,
   filter,
+  foundOrder,
   groupFact,
   holdersOf,
   judged,
@@ -59,8 +61,14 @@ export function claimRows(
         ${from} and fencepost_holder = ${nobody} and fencepost_due <= now() and ${dead} is not null
         order by fencepost_due ${lock}
       ), fencepost_left as materialized (
-        ${from} and fencepost_holder = any (${buried})
-        ${order} ${lock}
+        select fp_u.* from (
+          select fp_v.* from ${eachBuried} cross join lateral (
+            select ${sortColumns(table)} from ${table.table}
+            where ${filter(table, tenant)} and fencepost_holder = fp_d.id offset 0
+          ) fp_v ${foundOrder(table)}
+        ) fp_c cross join lateral (
+          ${from} and ${table.bare}.ctid = fp_c.fp_ctid and fencepost_holder = any (${buried}) ${skipLocked}
+        ) fp_u limit $3::integer
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
       ), ${picked(table, fair)}, ${take(table, fair)}`,

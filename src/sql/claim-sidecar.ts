@@ -1,8 +1,8 @@
 import {
-  buried,
   type Claimant,
   columnsOf,
   dead,
+  eachBuried,
   facts,
   filter,
   foundOrder,
@@ -71,8 +71,8 @@ export function claimRows(
         ) fp_c cross join lateral (${from} and ${isNamed(table)} ${lock}) fp_u limit $3::integer
       ), fencepost_left as materialized (
         select fp_u.* from (
-          select fp_v.* from (
-            select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id = any (${buried})
+          select fp_v.* from ${eachBuried} cross join lateral (
+            select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id = fp_d.id offset 0
           ) fp_c cross join lateral (
             select fp_c.tenant, fp_c.key, ${sortColumns(table)} from ${table.table} where ${isNamed(table)} limit 1
           ) fp_v ${foundOrder(table)}

@@ -197,6 +197,11 @@ export function judged({ schema, perKey }: ClaimTable, holders: string): string 
 export const dead = `(select ids from fencepost_dead)`;
 /** The dead but for nobody. */
 export const buried = `array_remove(${dead}, ${nobody})`;
+/**
+ * The same one by one, as fp_d: where there are none, nothing is read. As one condition Postgres expects that it is true
+ * of most rows where few holders have many, and reads the whole table for it.
+ */
+export const eachBuried = `unnest(${buried}) fp_d(id)`;
 
 /** The first of what was found and locked; in rounds, it is the first of each tenant, then the second of each. */
 export function picked(table: ClaimTable, inRounds = false): string {

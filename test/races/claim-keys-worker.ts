@@ -24,25 +24,29 @@ const db = new Kysely<KeyTables>({ dialect: new PostgresDialect({ pool }) });
 const fencepost = new Fencepost({ connection: url });
 const jobs = keyedJobs(fencepost, db, storage, limit, ttl);
 
-const note = (on: Kysely<KeyTables>, job: number, what: 'begin' | 'end') =>
-  on.insertInto('history').values({ job, what, instance }).execute();
+const note = (on: Kysely<KeyTables>, what: 'begin' | 'end', ...rows: number[]) =>
+  on
+    .insertInto('history')
+    .values(rows.map((job) => ({ job, what, instance })))
+    .execute();
 
 let claims = 0;
-for (;;) {
+for (let turns = 0; ; turns += 1) {
   const claimed = await jobs.claim({ limit: batch }).catch((error: unknown) => {
     if (error instanceof FencepostError && error.retriable) return [];
     throw error;
   });
+  if (turns === 0) tellParent({ working: true });
   claims += claimed.length;
+  if (claimed.length > 0) await note(db, 'begin', ...claimed.map(({ row }) => row.id));
   await Promise.all(
     claimed.map(async (claim) => {
       const { id } = claim.row;
       const work = async (): Promise<unknown> => {
-        await note(db, id, 'begin');
         await delay(Math.random() * 5);
         const way = Math.random();
-        if (way < 0.5) return claim.complete((trx) => note(trx, id, 'end'));
-        await note(db, id, 'end');
+        if (way < 0.5) return claim.complete((trx) => note(trx, 'end', id));
+        await note(db, 'end', id);
         if (way < 0.8) return claim.complete();
         return claim.release({ error: 'again', after: way < 0.9 ? 0 : 20 });
       };

@@ -3,7 +3,7 @@ import { createDatabase } from '../support/database.ts';
 import { raceForKeys } from './claim-keys.ts';
 
 const limit = { timeout: 60_000 };
-const race = { rows: 120, keys: 6, processes: 3, batch: 8, ttl: 400, every: 900 };
+const race = { rows: 120, keys: 6, processes: 3, batch: 8, ttl: 400, every: 900, seconds: 20 };
 
 test.each([
   ['columns', 3],

@@ -23,18 +23,28 @@ export interface KeyRace extends Record<string, number | string> {
   ttl: number;
   /** Milliseconds from one kill to the next. */
   every: number;
+  /** After so many seconds nobody is killed any more. */
+  seconds: number;
+}
+
+interface Worker {
+  readonly child: Child;
+  readonly instance: number;
+  /** It has claimed, and nobody has killed it. */
+  working: boolean;
 }
 
 const workerModule = new URL('./claim-keys-worker.ts', import.meta.url);
 
 export async function raceForKeys(url: string, options: KeyRace): Promise<Findings> {
-  const { storage, rows, keys, limit, processes, batch, ttl, every } = options;
+  const { storage, rows, keys, limit, processes, batch, ttl, every, seconds } = options;
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   pool.on('error', () => {});
   await pool.query(`
     create table job (id integer generated always as identity primary key, customer integer not null,
       status text not null default 'new');
     create table history (job integer, what text, instance integer, at timestamptz default clock_timestamp());
+    create index on history (job, instance, what, at);
     create table death (instance integer, at timestamptz)`);
   await pool.query('insert into job (customer) select random() * ($2 - 1) from generate_series(1, $1)', [
     rows,
@@ -48,17 +58,21 @@ export async function raceForKeys(url: string, options: KeyRace): Promise<Findin
 
   const started = performance.now();
   let instances = 0;
-  const start = (): { readonly child: Child; readonly instance: number } => {
+  const start = (): Worker => {
     const instance = instances++;
     const argument: KeysWorkerArgument = { url, storage, limit, batch, ttl, instance };
-    return { child: startChild(workerModule, argument), instance };
+    return { child: startChild(workerModule, argument), instance, working: false };
   };
   const workers = Array.from({ length: processes }, start);
   let claims = 0;
   const reports = workers.map(async (_, place) => {
     for (;;) {
-      const { child } = workers[place] ?? start();
+      const worker = workers[place] ?? start();
+      const { child } = worker;
+      const began = await child.next().catch(() => undefined);
+      worker.working = began !== undefined;
       const report = await child.next<{ claims: number }>().catch(() => undefined);
+      worker.working = false;
       const { signal, code } = await child.ended;
       claims += report?.claims ?? 0;
       if (report !== undefined) return;
@@ -70,10 +84,13 @@ export async function raceForKeys(url: string, options: KeyRace): Promise<Findin
   const killing = kill();
 
   async function kill(): Promise<void> {
-    while (!over.signal.aborted) {
+    while (!over.signal.aborted && performance.now() - started < seconds * 1_000) {
       await delay(every, undefined, { signal: over.signal }).catch(() => {});
-      const victim = workers[Math.floor(Math.random() * processes)];
-      if (over.signal.aborted || victim === undefined || victim.child.process.exitCode !== null) continue;
+      // One that is only starting has nothing to lose: killed at that, no machine would get on with the rows.
+      const working = workers.filter((worker) => worker.working);
+      const victim = working[Math.floor(Math.random() * working.length)];
+      if (over.signal.aborted || victim === undefined) continue;
+      victim.working = false;
       // Before the kill: what it did not end by then it did not end later.
       await pool.query('insert into death values ($1, clock_timestamp())', [victim.instance]);
       victim.child.signal('SIGKILL');
@@ -131,6 +148,16 @@ async function check(pool: pg.Pool, limit: number): Promise<string[]> {
 
 await script(
   import.meta,
-  { storage: 'columns', rows: 20_000, keys: 50, limit: 3, processes: 8, batch: 20, ttl: 1_000, every: 200 },
+  {
+    storage: 'columns',
+    rows: 10_000,
+    keys: 50,
+    limit: 3,
+    processes: 8,
+    batch: 20,
+    ttl: 1_000,
+    every: 500,
+    seconds: 60,
+  },
   raceForKeys,
 );
