@@ -374,8 +374,8 @@ as $$
   select 'fencepost_' || left(encode(sha256(convert_to(current_schema(), 'UTF8')), 'hex'), 16)
 $$;
 
--- Tells whoever listens that leases have become free: of a resource as often as it is named. Other roles may listen too, so a lease is told by the number of
--- its key, not by its name.
+-- Tells whoever listens that leases have become free: of a resource as often as it is named, for one who waits at a
+-- time. Other roles may listen too, so a lease is told by the number of its key, not by its name.
 create or replace function wake(p_tenants text[], p_names text[]) returns void
 language plpgsql volatile
 set search_path from current
@@ -548,7 +548,7 @@ begin
                  or not exists (select from holder h where h.id = l.holder_id))
           order by l.slot);
       end if;
-      changing := v_free > cardinality(slots);
+      changing := v_free > coalesce(cardinality(slots), 0);
     end if;
     v_more := p_count - coalesce(cardinality(slots), 0);
     exit when v_more = 0 or v_first + v_rows >= v_limit;
@@ -596,9 +596,9 @@ end
 $$;
 
 -- Gives rows that the caller has found free and locked to a holder, each with a nonce; answers their tokens, all
--- different. p_keep: a row that was wanted may stay so.
+-- different. p_token was drawn after the locks, for the first of them. p_keep: a row that was wanted may stay so.
 create or replace function lease_grant(
-  p_holder uuid, p_term interval, p_tenant text, p_name text, p_slots integer[], p_nonces uuid[], p_metadata text[],
+  p_token bigint, p_holder uuid, p_term interval, p_tenant text, p_name text, p_slots integer[], p_nonces uuid[], p_metadata text[],
   p_shared boolean, p_wanted boolean, p_keep boolean default false)
 returns bigint[]
 language plpgsql volatile
@@ -606,14 +606,13 @@ set search_path from current
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_token bigint := next_token();
-  v_drawn bigint[] := array[v_token];
+  v_drawn bigint[] := array[p_token];
   v_floor bigint := (select token_floor + 1 from state);
   v_tokens bigint[];
 begin
   for v_further in 2..cardinality(p_slots) loop
     -- In the era of the first one.
-    v_drawn := v_drawn || ((v_token >> 44 << 44) + nextval('token'));
+    v_drawn := v_drawn || ((p_token >> 44 << 44) + nextval('token'));
   end loop;
   with given as (
     update lease l
@@ -657,7 +656,7 @@ declare
   v_own record;
   v_all record;
   v_way record;
-  v_tokens bigint[];
+  v_token bigint;
   v_seen bigint;
   v_told boolean := true;
   v_until timestamptz;
@@ -728,18 +727,17 @@ begin
         select from ticket t join holder h on h.id = t.holder_id
         where t.tenant = p_tenant and t.name = p_name and h.expires_at > v_now);
     end if;
-    v_tokens := lease_grant(
-      p_holder, p_term, p_tenant, p_name, v_own.slots[1:v_got], p_nonces[1:v_got], p_metadata[1:v_got], p_shared,
+    v_token := next_token();
+    tokens := tokens || lease_grant(
+      v_token, p_holder, p_term, p_tenant, p_name, v_own.slots[1:v_got], p_nonces[1:v_got], p_metadata[1:v_got], p_shared,
       p_wanted => v_more or v_waits, p_keep => p_limit > 1 and not p_shared);
     granted := granted || p_asks[1:v_got];
-    tokens := tokens || v_tokens;
     slots := slots || v_own.slots[1:v_got];
     if p_total is not null then
-      v_tokens := lease_grant(
-        p_holder, p_term, '', p_name, v_all.slots[1:v_got], p_nonces[1:v_got], p_metadata[1:v_got],
-        p_shared => false, p_wanted => v_waits, p_keep => true);
+      total_tokens := total_tokens || lease_grant(
+        (v_token >> 44 << 44) + nextval('token'), p_holder, p_term, '', p_name, v_all.slots[1:v_got],
+        p_nonces[1:v_got], p_metadata[1:v_got], p_shared => false, p_wanted => v_waits, p_keep => true);
       total_slots := total_slots || v_all.slots[1:v_got];
-      total_tokens := total_tokens || v_tokens;
     else
       total_slots := total_slots || array_fill(null::integer, array[v_got]);
       total_tokens := total_tokens || array_fill(null::bigint, array[v_got]);
@@ -784,7 +782,11 @@ begin
         select a.ask from unnest(p_asks, p_nonces) a(ask, nonce) join ticket t on t.nonce = a.nonce);
     end if;
   end if;
-  held := array(select a.ask from unnest(p_asks, p_wants) a(ask, wants) where v_told or not a.wants);
+  if v_told then
+    held := p_asks;
+  else
+    held := array(select a.ask from unnest(p_asks, p_wants) a(ask, wants) where not a.wants);
+  end if;
   -- Those at work may give up.
   v_until := least(v_until, v_way.held_until, case when v_way.changing then v_now + interval '100 ms' end);
   held_for := least(ceil(extract(epoch from v_until - v_now) * 1000), 2147483647)::integer;
@@ -1260,8 +1262,8 @@ begin
     order by a.ord
   loop
     v_given := v_given || lease_grant(
-      p_holder, p_term, v_row.tenant, v_row.name, array[v_row.slot], array[p_nonce], array[v_row.metadata::text],
-      v_row.shared, v_row.wanted);
+      next_token(), p_holder, p_term, v_row.tenant, v_row.name, array[v_row.slot], array[p_nonce],
+      array[v_row.metadata::text], v_row.shared, v_row.wanted);
   end loop;
   return v_given;
 end

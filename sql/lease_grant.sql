@@ -1,7 +1,7 @@
 -- Gives rows that the caller has found free and locked to a holder, each with a nonce; answers their tokens, all
--- different. p_keep: a row that was wanted may stay so.
+-- different. p_token was drawn after the locks, for the first of them. p_keep: a row that was wanted may stay so.
 create or replace function lease_grant(
-  p_holder uuid, p_term interval, p_tenant text, p_name text, p_slots integer[], p_nonces uuid[], p_metadata text[],
+  p_token bigint, p_holder uuid, p_term interval, p_tenant text, p_name text, p_slots integer[], p_nonces uuid[], p_metadata text[],
   p_shared boolean, p_wanted boolean, p_keep boolean default false)
 returns bigint[]
 language plpgsql volatile
@@ -9,14 +9,13 @@ set search_path from current
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_token bigint := next_token();
-  v_drawn bigint[] := array[v_token];
+  v_drawn bigint[] := array[p_token];
   v_floor bigint := (select token_floor + 1 from state);
   v_tokens bigint[];
 begin
   for v_further in 2..cardinality(p_slots) loop
     -- In the era of the first one.
-    v_drawn := v_drawn || ((v_token >> 44 << 44) + nextval('token'));
+    v_drawn := v_drawn || ((p_token >> 44 << 44) + nextval('token'));
   end loop;
   with given as (
     update lease l

@@ -90,7 +90,7 @@ begin
                  or not exists (select from holder h where h.id = l.holder_id))
           order by l.slot);
       end if;
-      changing := v_free > cardinality(slots);
+      changing := v_free > coalesce(cardinality(slots), 0);
     end if;
     v_more := p_count - coalesce(cardinality(slots), 0);
     exit when v_more = 0 or v_first + v_rows >= v_limit;

@@ -25,7 +25,7 @@ declare
   v_own record;
   v_all record;
   v_way record;
-  v_tokens bigint[];
+  v_token bigint;
   v_seen bigint;
   v_told boolean := true;
   v_until timestamptz;
@@ -96,18 +96,17 @@ begin
         select from ticket t join holder h on h.id = t.holder_id
         where t.tenant = p_tenant and t.name = p_name and h.expires_at > v_now);
     end if;
-    v_tokens := lease_grant(
-      p_holder, p_term, p_tenant, p_name, v_own.slots[1:v_got], p_nonces[1:v_got], p_metadata[1:v_got], p_shared,
+    v_token := next_token();
+    tokens := tokens || lease_grant(
+      v_token, p_holder, p_term, p_tenant, p_name, v_own.slots[1:v_got], p_nonces[1:v_got], p_metadata[1:v_got], p_shared,
       p_wanted => v_more or v_waits, p_keep => p_limit > 1 and not p_shared);
     granted := granted || p_asks[1:v_got];
-    tokens := tokens || v_tokens;
     slots := slots || v_own.slots[1:v_got];
     if p_total is not null then
-      v_tokens := lease_grant(
-        p_holder, p_term, '', p_name, v_all.slots[1:v_got], p_nonces[1:v_got], p_metadata[1:v_got],
-        p_shared => false, p_wanted => v_waits, p_keep => true);
+      total_tokens := total_tokens || lease_grant(
+        (v_token >> 44 << 44) + nextval('token'), p_holder, p_term, '', p_name, v_all.slots[1:v_got],
+        p_nonces[1:v_got], p_metadata[1:v_got], p_shared => false, p_wanted => v_waits, p_keep => true);
       total_slots := total_slots || v_all.slots[1:v_got];
-      total_tokens := total_tokens || v_tokens;
     else
       total_slots := total_slots || array_fill(null::integer, array[v_got]);
       total_tokens := total_tokens || array_fill(null::bigint, array[v_got]);
@@ -152,7 +151,11 @@ begin
         select a.ask from unnest(p_asks, p_nonces) a(ask, nonce) join ticket t on t.nonce = a.nonce);
     end if;
   end if;
-  held := array(select a.ask from unnest(p_asks, p_wants) a(ask, wants) where v_told or not a.wants);
+  if v_told then
+    held := p_asks;
+  else
+    held := array(select a.ask from unnest(p_asks, p_wants) a(ask, wants) where not a.wants);
+  end if;
   -- Those at work may give up.
   v_until := least(v_until, v_way.held_until, case when v_way.changing then v_now + interval '100 ms' end);
   held_for := least(ceil(extract(epoch from v_until - v_now) * 1000), 2147483647)::integer;

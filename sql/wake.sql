@@ -1,5 +1,5 @@
--- Tells whoever listens that leases have become free: of a resource as often as it is named. Other roles may listen too, so a lease is told by the number of
--- its key, not by its name.
+-- Tells whoever listens that leases have become free: of a resource as often as it is named, for one who waits at a
+-- time. Other roles may listen too, so a lease is told by the number of its key, not by its name.
 create or replace function wake(p_tenants text[], p_names text[]) returns void
 language plpgsql volatile
 set search_path from current

@@ -125,7 +125,7 @@ export class Leases {
     const call = { ...handed, resource, nonce: randomUUID(), sort: plain, acquisition };
     const started = clock.now();
     const attempt = (): Promise<Lease | Refusal> => this.#granting.resume(call, ttl, renew);
-    const wanted = { name: call.nonce, topics: () => [], width: 1, attempt };
+    const wanted = { name: call.nonce, topics: () => [], width: 1, fair: false, attempt };
     const asked = this.#waiting.until({ wait, signal, acquisition }, wanted).catch((cause: unknown) => {
       if (!hasState(cause, staleToken)) throw cause;
       throw new StaleTokenError(resourceText(resource), token, { cause });
@@ -219,6 +219,7 @@ export class Leases {
         name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
         topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
         width,
+        fair: ask.fair,
         inVain: () => void this.#granting.withdraw({ ...ask, waits: false }, ttl).catch(() => {}),
       },
     );

@@ -20,6 +20,7 @@ export interface Place {
 
 interface Standing {
   readonly width: Width;
+  readonly fair: boolean;
   readonly bell: Bell;
   mayTry: boolean;
   /** It was told of something that it has not looked at yet. */
@@ -50,10 +51,10 @@ export class Lines {
   }
 
   /** `topics`: by what messages name what is wanted, and whatever else may be in its way. */
-  enter(name: string, topics: () => readonly string[], width: Width): Place {
+  enter(name: string, topics: () => readonly string[], width: Width, fair: boolean): Place {
     const line = this.#lines.get(name) ?? this.#lines.add(name, new Line());
     const { places } = line;
-    const standing: Standing = { width, bell: new Bell(), mayTry: false, told: false };
+    const standing: Standing = { width, fair, bell: new Bell(), mayTry: false, told: false };
     places.push(standing);
     advance(places, true);
     const hear = (): void => {
@@ -73,7 +74,7 @@ export class Lines {
       hear,
       leave: (granted) => {
         places.splice(places.indexOf(standing), 1);
-        if (standing.told) wake(places);
+        if (standing.told || !granted) wake(places);
         if (places.length > 0) return advance(places, !granted || width !== 1);
         for (const stop of line.stops ?? []) stop();
         line.stops = undefined;
@@ -87,13 +88,18 @@ export class Lines {
   }
 }
 
-/** One at the front is to look again: what is told of is free for one. Readers are let in together. */
+/**
+ * One at the front is to look again: what is told of is free for one. All of them where the first may not be the one who
+ * can have it: of several limits, or with places in a queue of the server; and readers, who are let in together.
+ */
 function wake(places: readonly Standing[]): void {
-  for (const place of places) {
-    if (!place.mayTry) return;
+  const front = places.filter(({ mayTry }) => mayTry);
+  const [first] = front;
+  const alike = front.every(({ width, fair }) => width === first?.width && width !== 'readers' && !fair);
+  for (const place of front) {
     if (place.told) continue;
     tell(place);
-    if (place.width !== 'readers') return;
+    if (alike) return;
   }
 }
 

@@ -23,6 +23,8 @@ export interface Wanted {
   /** By what messages and releases of this process name it. */
   topics(): readonly string[];
   readonly width: Width;
+  /** In the order of the calls, across processes. */
+  readonly fair: boolean;
   /** One try. `waits`: who releases it is to tell. */
   attempt(waits: boolean): Promise<Lease | Refusal>;
   /** It ends without the lease, and has a place in a queue. */
@@ -83,9 +85,10 @@ export class Waiting {
     const notifications = this.#notifications;
     const started = clock.now();
     const left = (): number => (wait === Infinity ? Infinity : wait - elapsed(started, clock.now()));
-    const place = this.#lines.enter(wanted.name, wanted.topics, wanted.width);
+    const place = this.#lines.enter(wanted.name, wanted.topics, wanted.width, wanted.fair);
     let lease: Lease | undefined;
     let queued = false;
+    let unanswered: Promise<Lease | Refusal> | undefined;
     let waited = place.mayTry ? undefined : acquisition?.wait('process');
     try {
       for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
@@ -95,10 +98,12 @@ export class Waiting {
         const { listening } = notifications;
         // Whoever finds it free needs no messages, and as long as nobody waits there are none.
         if (listening) place.hear();
-        const outcome = await settle(clock, this.#try(wanted, true), left(), signal);
+        unanswered = this.#try(wanted, true);
+        const outcome = await settle(clock, unanswered, left(), signal);
+        if (outcome === undefined) return undefined;
+        unanswered = undefined;
         lease = leaseOf(outcome);
         if (lease !== undefined) return lease;
-        if (outcome === undefined) return undefined;
         const { heldFor = 0, ...refusal } = outcome as Refusal;
         queued ||= refusal.queued;
         if (left() <= 0) return undefined;
@@ -112,7 +117,7 @@ export class Waiting {
     } finally {
       place.leave(lease !== undefined);
       waited?.(lease !== undefined);
-      if (lease === undefined && queued) wanted.inVain?.();
+      if (lease === undefined) withdraw(wanted, queued, unanswered);
     }
   }
 
@@ -131,6 +136,22 @@ function pauseOf(heldFor: number, listening: boolean, poll: number): number {
   const jitter = 0.5 + Math.random() / 2;
   if (heldFor <= 0) return poll * jitter;
   return Math.min(heldFor, (listening ? floor : poll) * jitter);
+}
+
+/** A try without an answer may still get a place in a queue: that is given up after it. */
+function withdraw(wanted: Wanted, queued: boolean, unanswered: Promise<Lease | Refusal> | undefined): void {
+  if (unanswered === undefined) {
+    if (queued) wanted.inVain?.();
+    return;
+  }
+  unanswered.then(
+    (late) => {
+      if ('queued' in late && (queued || late.queued)) wanted.inVain?.();
+    },
+    () => {
+      if (queued) wanted.inVain?.();
+    },
+  );
 }
 
 function leaseOf(outcome: Lease | Refusal | undefined): Lease | undefined {
