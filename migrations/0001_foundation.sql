@@ -858,12 +858,18 @@ begin
     into v_free, v_places, v_blockers
     from (
       select a.ord, l.ctid, l.holder_id, l.expires_at
-      from unnest(p_tenants, p_names, v_slots) with ordinality a(tenant, name, slot, ord)
-      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-      where (l.holder_id is null
-         or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now)
-        and not l.crowded and v_special[a.ord] is not true
-      for update of l skip locked
+      from generate_series(1, v_asked) a(ord)
+      -- Looked up one by one, however small the table was when this was planned: a join may scan it for all of them.
+      cross join lateral (
+        select l.ctid, l.holder_id, l.expires_at
+        from lease l
+        where l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = v_slots[a.ord]
+          and (l.holder_id is null
+           or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now)
+          and not l.crowded
+        for update of l skip locked
+      ) l
+      where v_special[a.ord] is not true
     ) f;
 
     if v_free is not null then
@@ -887,14 +893,14 @@ begin
       with taken as (
         update lease l
         set token = greatest(v_token, v_floor, l.token + 1),
-            holder_id = p_holder, nonce = p_nonces[f.ord], acquired_at = v_now, expires_at = v_now + p_term,
-            wanted = false, shared = false, revoked = false, metadata = p_metadata[f.ord]::jsonb
-        from unnest(v_free, v_places) f(ord, place)
-        where l.ctid = f.place  -- locked, so it stays there
+            holder_id = p_holder, nonce = p_nonces[v_free[f.n]], acquired_at = v_now, expires_at = v_now + p_term,
+            wanted = false, shared = false, revoked = false, metadata = p_metadata[v_free[f.n]]::jsonb
+        from generate_series(1, cardinality(v_free)) f(n)
+        where l.ctid = v_places[f.n]  -- locked, so it stays there
           and (l.expires_at is not null or l.holder_id is null or l.holder_id <> all (v_live))
-        returning f.ord, l.token
+        returning v_free[f.n] as ord, l.token
       )
-      select coalesce(granted, '{}') || array_agg(ord::integer), coalesce(tokens, '{}') || array_agg(token)
+      select coalesce(granted, '{}') || array_agg(ord), coalesce(tokens, '{}') || array_agg(token)
       into granted, tokens from taken;
       exit when cardinality(granted) = v_asked;
     end if;
@@ -910,8 +916,8 @@ begin
              l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) and not l.crowded as theirs,
              least(ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000), 2147483647)::integer
                as left_ms
-      from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
-      left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+      from unnest(p_nonces) with ordinality a(nonce, ord)
+      left join lease l on l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = v_slots[a.ord]
       left join holder h on h.id = l.holder_id and l.expires_at is null
       where v_special[a.ord] is not true
     ) s;
@@ -927,14 +933,15 @@ begin
     on conflict do nothing;
   end loop;
 
+  -- `between` is always true: the planner expects one row and looks it up, instead of a small table scanned for all.
   -- Whoever will wait is woken by the release only if the lease says so, and it can say so only as long as it is held:
   -- one that is released meanwhile is in neither list, and asked for again at once.
   if held is not null and true = any (p_wants) then
     with waiting as (
       select a.ord, l.tenant, l.name, l.slot, l.wanted
-      from unnest(p_tenants, p_names, v_slots, p_wants) with ordinality a(tenant, name, slot, wants, ord)
-      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-      where a.wants and a.ord = any (held) and l.holder_id is not null
+      from unnest(held) a(ord)
+      join lease l on l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = v_slots[a.ord]
+      where p_wants[a.ord] and a.ord between 1 and v_asked and l.holder_id is not null
       for no key update of l skip locked
     ), marked as (
       update lease l set wanted = true
@@ -984,11 +991,12 @@ $$;
 -- Frees leases that this holder has with exactly these tokens, and wakes who waits for them; answers which (counted
 -- from 1) it found so. The nonce stays: a guard may still be open.
 --
--- p_early: who waits is woken before the release is on the disk. They lose nothing by it: the log is written in order,
--- so no grant to them is there without the release. But it counts only after flush(), where unflushed says so.
+-- p_early: who waits is woken before the release is on the disk; p_awaited: so is who waits for the answer. They lose
+-- nothing by it: the log is written in order, so no grant to them is there without the release. But it counts only after
+-- flush(), where unflushed says so.
 create or replace function lease_release(
   p_holder uuid, p_tenants text[], p_names text[], p_slots integer[], p_tokens bigint[], p_early boolean default false,
-  out released integer[], out unflushed boolean)
+  p_awaited boolean default false, out released integer[], out unflushed boolean)
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -1008,22 +1016,25 @@ begin
   perform durable();
   with freed as (
     update lease l set holder_id = null, expires_at = null, released_at = v_now
-    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
-    where l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    from unnest(p_tokens) with ordinality a(token, ord)
+    where l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = p_slots[a.ord]
       and l.token = a.token and l.holder_id = p_holder
-    returning a.ord::integer, l.tenant, l.name, l.wanted
+      -- Always true: the planner expects one row and looks it up, instead of a small table scanned for all.
+      and a.ord between 1 and cardinality(p_tokens)
+    returning a.ord::integer, l.wanted
   )
-  select array_agg(f.ord), array_agg(f.tenant) filter (where f.wanted), array_agg(f.name) filter (where f.wanted)
+  select array_agg(f.ord), array_agg(p_tenants[f.ord]) filter (where f.wanted),
+         array_agg(p_names[f.ord]) filter (where f.wanted)
   into released, v_tenants, v_names from freed f;
+  if p_early and (v_tenants is not null or p_awaited) then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
   if v_tenants is not null then
-    if p_early then
-      perform set_config('synchronous_commit', 'off', true);
-    end if;
     perform wake(v_tenants, v_names);
   end if;
   -- What is not found may have been released by the same call, whose answer was lost.
   released := coalesce(released, '{}');
-  unflushed := p_early and (v_tenants is not null or cardinality(released) < cardinality(p_names));
+  unflushed := p_early and (v_tenants is not null or p_awaited or cardinality(released) < cardinality(p_names));
 end
 $$;
 
@@ -1052,9 +1063,11 @@ begin
   select array_agg(f.ord::integer) into v_locked
   from (
     select a.ord
-    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
-    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    from unnest(p_tokens) with ordinality a(token, ord)
+    join lease l on l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = p_slots[a.ord]
     where l.token = a.token and l.holder_id = p_holder
+      -- Always true, here and below: the planner expects one row and looks it up, instead of a small table scanned for all.
+      and a.ord between 1 and cardinality(p_tokens)
     for no key update of l
   ) f;
   v_now := clock_timestamp();  -- after the locks: the wait for them must not count as life
@@ -1062,7 +1075,7 @@ begin
     update lease l set expires_at = v_now + p_term
     from unnest(v_locked) f(ord)
     where l.tenant = p_tenants[f.ord] and l.name = p_names[f.ord] and l.slot = p_slots[f.ord]
-      and l.expires_at > v_now and not l.revoked
+      and f.ord between 1 and cardinality(p_tokens) and l.expires_at > v_now and not l.revoked
     returning f.ord
   )
   select array_agg(ord) into v_renewed from renewed;
@@ -1086,9 +1099,10 @@ as $$
 begin
   return array(
     select a.ord
-    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
-    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-    where l.token = a.token and l.holder_id = p_holder);
+    from unnest(p_tokens) with ordinality a(token, ord)
+    where p_holder = (
+      select l.holder_id from lease l
+      where l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = p_slots[a.ord] and l.token = a.token));
 end
 $$;
 

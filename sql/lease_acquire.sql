@@ -63,12 +63,18 @@ begin
     into v_free, v_places, v_blockers
     from (
       select a.ord, l.ctid, l.holder_id, l.expires_at
-      from unnest(p_tenants, p_names, v_slots) with ordinality a(tenant, name, slot, ord)
-      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-      where (l.holder_id is null
-         or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now)
-        and not l.crowded and v_special[a.ord] is not true
-      for update of l skip locked
+      from generate_series(1, v_asked) a(ord)
+      -- Looked up one by one, however small the table was when this was planned: a join may scan it for all of them.
+      cross join lateral (
+        select l.ctid, l.holder_id, l.expires_at
+        from lease l
+        where l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = v_slots[a.ord]
+          and (l.holder_id is null
+           or coalesce(l.expires_at, (select h.expires_at from holder h where h.id = l.holder_id), '-infinity') <= v_now)
+          and not l.crowded
+        for update of l skip locked
+      ) l
+      where v_special[a.ord] is not true
     ) f;
 
     if v_free is not null then
@@ -92,14 +98,14 @@ begin
       with taken as (
         update lease l
         set token = greatest(v_token, v_floor, l.token + 1),
-            holder_id = p_holder, nonce = p_nonces[f.ord], acquired_at = v_now, expires_at = v_now + p_term,
-            wanted = false, shared = false, revoked = false, metadata = p_metadata[f.ord]::jsonb
-        from unnest(v_free, v_places) f(ord, place)
-        where l.ctid = f.place  -- locked, so it stays there
+            holder_id = p_holder, nonce = p_nonces[v_free[f.n]], acquired_at = v_now, expires_at = v_now + p_term,
+            wanted = false, shared = false, revoked = false, metadata = p_metadata[v_free[f.n]]::jsonb
+        from generate_series(1, cardinality(v_free)) f(n)
+        where l.ctid = v_places[f.n]  -- locked, so it stays there
           and (l.expires_at is not null or l.holder_id is null or l.holder_id <> all (v_live))
-        returning f.ord, l.token
+        returning v_free[f.n] as ord, l.token
       )
-      select coalesce(granted, '{}') || array_agg(ord::integer), coalesce(tokens, '{}') || array_agg(token)
+      select coalesce(granted, '{}') || array_agg(ord), coalesce(tokens, '{}') || array_agg(token)
       into granted, tokens from taken;
       exit when cardinality(granted) = v_asked;
     end if;
@@ -115,8 +121,8 @@ begin
              l.holder_id is not null and (l.holder_id <> p_holder or l.nonce <> a.nonce) and not l.crowded as theirs,
              least(ceil(extract(epoch from coalesce(l.expires_at, h.expires_at) - v_now) * 1000), 2147483647)::integer
                as left_ms
-      from unnest(p_tenants, p_names, v_slots, p_nonces) with ordinality a(tenant, name, slot, nonce, ord)
-      left join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+      from unnest(p_nonces) with ordinality a(nonce, ord)
+      left join lease l on l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = v_slots[a.ord]
       left join holder h on h.id = l.holder_id and l.expires_at is null
       where v_special[a.ord] is not true
     ) s;
@@ -132,14 +138,15 @@ begin
     on conflict do nothing;
   end loop;
 
+  -- `between` is always true: the planner expects one row and looks it up, instead of a small table scanned for all.
   -- Whoever will wait is woken by the release only if the lease says so, and it can say so only as long as it is held:
   -- one that is released meanwhile is in neither list, and asked for again at once.
   if held is not null and true = any (p_wants) then
     with waiting as (
       select a.ord, l.tenant, l.name, l.slot, l.wanted
-      from unnest(p_tenants, p_names, v_slots, p_wants) with ordinality a(tenant, name, slot, wants, ord)
-      join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-      where a.wants and a.ord = any (held) and l.holder_id is not null
+      from unnest(held) a(ord)
+      join lease l on l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = v_slots[a.ord]
+      where p_wants[a.ord] and a.ord between 1 and v_asked and l.holder_id is not null
       for no key update of l skip locked
     ), marked as (
       update lease l set wanted = true

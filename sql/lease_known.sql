@@ -14,8 +14,9 @@ as $$
 begin
   return array(
     select a.ord
-    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
-    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
-    where l.token = a.token and l.holder_id = p_holder);
+    from unnest(p_tokens) with ordinality a(token, ord)
+    where p_holder = (
+      select l.holder_id from lease l
+      where l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = p_slots[a.ord] and l.token = a.token));
 end
 $$;

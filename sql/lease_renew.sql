@@ -23,9 +23,11 @@ begin
   select array_agg(f.ord::integer) into v_locked
   from (
     select a.ord
-    from unnest(p_tenants, p_names, p_slots, p_tokens) with ordinality a(tenant, name, slot, token, ord)
-    join lease l on l.tenant = a.tenant and l.name = a.name and l.slot = a.slot
+    from unnest(p_tokens) with ordinality a(token, ord)
+    join lease l on l.tenant = p_tenants[a.ord] and l.name = p_names[a.ord] and l.slot = p_slots[a.ord]
     where l.token = a.token and l.holder_id = p_holder
+      -- Always true, here and below: the planner expects one row and looks it up, instead of a small table scanned for all.
+      and a.ord between 1 and cardinality(p_tokens)
     for no key update of l
   ) f;
   v_now := clock_timestamp();  -- after the locks: the wait for them must not count as life
@@ -33,7 +35,7 @@ begin
     update lease l set expires_at = v_now + p_term
     from unnest(v_locked) f(ord)
     where l.tenant = p_tenants[f.ord] and l.name = p_names[f.ord] and l.slot = p_slots[f.ord]
-      and l.expires_at > v_now and not l.revoked
+      and f.ord between 1 and cardinality(p_tokens) and l.expires_at > v_now and not l.revoked
     returning f.ord
   )
   select array_agg(ord) into v_renewed from renewed;

@@ -76,7 +76,7 @@ export async function bareLeases({ postgres }: Places): Promise<BareLoop> {
   const release = (client: pg.Client): Send => {
     return async (callers) => {
       const mine = callers.flatMap((caller) => held[caller] ?? []);
-      await ask(client, releaseLeases('fencepost', claimant.id, mine));
+      await ask(client, releaseLeases('fencepost', claimant.id, mine, false));
     };
   };
   return {

@@ -52,6 +52,8 @@ export class Granting implements LeaseKeeper {
   readonly #leases = new Chain<Lease>();
   /** Those that nobody gives back at the end. */
   readonly #kept = new WeakSet<Lease>();
+  /** Those that are free, and of which this process knows it. */
+  readonly #told = new WeakSet<Lease>();
   /** Tokens that were taken away before this process knew that it had them. */
   readonly #revoked = new Set<bigint>();
 
@@ -135,9 +137,18 @@ export class Granting implements LeaseKeeper {
     throw typeof renewed === 'boolean' ? lostMeanwhile(call) : renewed;
   }
 
-  async giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void> {
+  /** Who waits in this process for the lease that is given back is told as soon as it is free, before it is on the disk. */
+  async giveBack(tenure: LeaseTenure, held: readonly Held[], lease?: Lease): Promise<void> {
+    const { notifications } = this.#context;
     const { release } = this.#kindsOf(tenure.holder);
-    const [first, ...rest] = held.map((one) => this.#insist(release, one, tenure));
+    const awaited =
+      notifications.awaited && held.some(({ resource }) => notifications.awaits(topicOf(resource)));
+    const tell = (told: Lease) => (): void => {
+      this.#told.add(told);
+      this.#tell(told);
+    };
+    const free = lease !== undefined && held.length === 1 && awaited ? tell(lease) : undefined;
+    const [first, ...rest] = held.map((one) => this.#insist(release, free ? { ...one, free } : one, tenure));
     await (rest.length === 0 ? first : Promise.all([first, ...rest]));
   }
 
@@ -171,6 +182,10 @@ export class Granting implements LeaseKeeper {
 
   ended(lease: Lease): void {
     lease.place?.leave();
+    if (!this.#told.delete(lease)) this.#tell(lease);
+  }
+
+  #tell(lease: Lease): void {
     const { notifications } = this.#context;
     if (!notifications.awaited) return;
     for (const { resource } of lease.held) notifications.tell(topicOf(resource));

@@ -34,6 +34,12 @@ export interface Grants<Call> {
   readonly fixed: Kind<Call, Reply>;
 }
 
+/** A row that is given back. */
+export interface Returned extends Held {
+  /** Somebody in this process waits for it: called when it is free, which may not be on the disk yet. */
+  readonly free?: (() => void) | undefined;
+}
+
 /** The calls of one holder that can travel together. */
 export interface Kinds {
   readonly acquire: Grants<Ask>;
@@ -45,7 +51,7 @@ export interface Kinds {
    */
   renewFixed(ttl: number): Kind<Held, boolean>;
   /** Whether or not the lease was still there, with this token. */
-  readonly release: Kind<Held, undefined>;
+  readonly release: Kind<Returned, undefined>;
   /** Answers whether the server has it as the holder's, with this token. */
   readonly known: Kind<Held, boolean>;
   /** Of the nonces of calls that have stopped to wait: their places in queues. */
@@ -90,8 +96,15 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
     renewFixed: (ttl) => (ttl === holder.ttl ? renewAsBefore : renewFixed(ttl)),
     release: {
       limit,
-      statement: (held) => releaseLeases(schema, holder.id, held),
-      confirm: ([row]) => flushOf(schema, row),
+      statement: (returned) => {
+        const awaited = returned.some(({ free }) => free !== undefined);
+        return releaseLeases(schema, holder.id, returned, awaited);
+      },
+      confirm([row], returned) {
+        const flush = flushOf(schema, row);
+        if (flush !== undefined) for (const { free } of returned) free?.();
+        return flush;
+      },
       read: (_, held) => held.map(() => undefined),
       // Done: what a failover brings back belongs to nobody, and ends with this holder.
       failed: (error, held) => (error instanceof UnreplicatedError ? held.map(() => undefined) : undefined),

@@ -27,7 +27,7 @@ export interface RenewOptions {
 export interface LeaseKeeper {
   readonly schema: string;
   /** Tells the server; ends when the lease is free there, or expired. */
-  giveBack(tenure: LeaseTenure, held: readonly Held[]): Promise<void>;
+  giveBack(tenure: LeaseTenure, held: readonly Held[], lease?: Lease): Promise<void>;
   /** False when the server does not know it as held any more. */
   handOver(tenure: LeaseTenure, handed: HandOver, term: number): Promise<boolean>;
   /** Its term is over there, though its holder lives; whoever waits is told. */
@@ -181,9 +181,9 @@ export class Lease extends Handle {
 
   /** @internal */
   protected giveBack(): Promise<void> {
-    if (!spans.release.hasSubscribers) return this.#keeper.giveBack(this.#tenure, this.held);
+    if (!spans.release.hasSubscribers) return this.#keeper.giveBack(this.#tenure, this.held, this);
     const event = { ...this.about(), how: 'released' as const };
-    return spans.release.tracePromise(() => this.#keeper.giveBack(this.#tenure, this.held), event);
+    return spans.release.tracePromise(() => this.#keeper.giveBack(this.#tenure, this.held, this), event);
   }
 
   /** @internal */

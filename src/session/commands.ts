@@ -13,7 +13,7 @@ export interface Kind<Call, Answer> {
   readonly share?: number;
   statement(calls: readonly Call[]): Statement;
   /** One more statement that the answers have to wait for. */
-  confirm?(rows: readonly Row[]): Statement | undefined;
+  confirm?(rows: readonly Row[], calls: readonly Call[]): Statement | undefined;
   read(rows: readonly Row[], calls: readonly Call[]): readonly Answer[];
   /** What has to be done about a statement that failed. The calls reject with its error, unless this has answers. */
   failed?(error: unknown, calls: readonly Call[]): Failed<Answer> | Promise<Failed<Answer>>;
@@ -178,7 +178,7 @@ class Queue<Call, Answer> implements Sendable {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const rows = await run(session, kind.statement(calls), calls.length);
-        const more = kind.confirm?.(rows);
+        const more = kind.confirm?.(rows, calls);
         if (more !== undefined) await session.query(more);
         return kind.read(rows, calls);
       } catch (error) {

@@ -36,6 +36,11 @@ export class Notifications {
     return this.#waiting > 0;
   }
 
+  /** Somebody wants to be told of a topic. */
+  awaits(topic: string): boolean {
+    return this.#topics.has(topic);
+  }
+
   /** Sees to it that messages arrive; false where that cannot be had now. Never rejects. */
   listen(): Promise<boolean> {
     if (this.listening) return Promise.resolve(true);

@@ -121,9 +121,17 @@ export function totalOf({ name }: Resource): Resource {
   return { tenant: '', name };
 }
 
-/** Who waits for them is woken before this is on the disk: it counts when what `flushOf` gives has been answered. */
-export function releaseLeases(schema: string, holder: string, held: readonly Held[]): Statement {
-  return rowOf(schema, 'lease_release', [holder, ...columnsOf(held), 'true']);
+/**
+ * Who waits for them is woken before this is on the disk: it counts when what `flushOf` gives has been answered.
+ * `awaited`: so is who waits for the answer.
+ */
+export function releaseLeases(
+  schema: string,
+  holder: string,
+  held: readonly Held[],
+  awaited: boolean,
+): Statement {
+  return rowOf(schema, 'lease_release', [holder, ...columnsOf(held), 'true', awaited]);
 }
 
 /** What makes a release durable that was answered before it was. */

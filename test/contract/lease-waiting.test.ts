@@ -101,6 +101,33 @@ test('the calls of a process are served in their order', async () => {
   expect(order).toEqual(Array.from({ length: 50 }, (_, n) => n));
 });
 
+test('who waits in the process of the holder gets the lease before its release is on the disk', async () => {
+  await using proxy = await startProxy(database.url);
+  await using one = open(proxy.url);
+  const first = await one.leases.acquire(key, { ttl });
+  const second = one.leases.acquire(key, { ttl });
+  const third = one.leases.acquire(key, { ttl });
+  await until('waits', wanted);
+  await first.release();
+  const lease = await second;
+  let frozen = 0;
+  proxy.tap = ({ direction, about }) => {
+    if (direction !== 'request' || !about('flush')) return 'pass';
+    frozen += 1;
+    return 'freeze';
+  };
+  let released = false;
+  const releasing = lease.release().then(() => {
+    released = true;
+  });
+  await using next = await third;
+  expect(next.token > lease.token).toBe(true);
+  expect({ frozen, released }).toEqual({ frozen: 1, released: false });
+  proxy.tap = () => 'pass';
+  for (const link of proxy.links) link.thaw();
+  await releasing;
+});
+
 test('a close ends all that wait', async () => {
   await using one = open();
   const other = open();

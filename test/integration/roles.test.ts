@@ -224,7 +224,7 @@ describe("the caller's temporary tables", () => {
     const token = String((await acquire(holder))?.tokens).slice(1, -1);
     const [row] = await database.query('select token, holder_id from fencepost.lease');
     expect(row).toEqual({ token, holder_id: holder });
-    const release = releaseLeases('fencepost', holder, [{ ...forged, token: BigInt(token) }]);
+    const release = releaseLeases('fencepost', holder, [{ ...forged, token: BigInt(token) }], false);
     expect(await run(release)).toEqual({ released: '{1}', unflushed: 'f' });
     expect(await contents(session)).toEqual(planted);
 

@@ -65,9 +65,9 @@ export class MemoryServer {
       return answer(null);
     },
     lease_acquire: (...values) => this.#acquire(...(values as [Value, Value, Value, ...Value[]])),
-    lease_release: (id, ...columns) => {
-      let woken = false;
-      this.#each(columns, (row) => {
+    lease_release: (id, tenants, names, slots, tokens, _early, awaited) => {
+      let woken = awaited === true;
+      this.#each([tenants, names, slots, tokens], (row) => {
         if (row.holder !== id) return false;
         row.holder = undefined;
         row.expires = undefined;
