@@ -374,8 +374,8 @@ as $$
   select 'fencepost_' || left(encode(sha256(convert_to(current_schema(), 'UTF8')), 'hex'), 16)
 $$;
 
--- Tells whoever listens that leases have become free. Other roles may listen too, so a lease is told by the number of
--- its key, not by its name.
+-- Tells whoever listens that leases have become free: of a resource as often as it is named, for one who waits at a
+-- time. Other roles may listen too, so a lease is told by the number of its key, not by its name.
 create or replace function wake(p_tenants text[], p_names text[]) returns void
 language plpgsql volatile
 set search_path from current
@@ -385,7 +385,7 @@ declare
 begin
   for v_payload in
     select string_agg(key::text, ',') from (
-      select distinct key_in('', a.tenant, a.name) as key
+      select key_in('', a.tenant, a.name) as key
       from unnest(p_tenants, p_names) a(tenant, name)) k
     group by width_bucket(key, -9223372036854775808, 9223372036854775807, 1 + cardinality(p_names) / 200)
   loop
@@ -450,227 +450,345 @@ begin
 end
 $$;
 
--- Locks a row of the resource that can be granted now, and answers its slot; null when there is none, or when what is
--- in the way is being changed right now.
+-- Whether whoever gets a slot next is taken to be waited for, because the last one was. Who waits and finds it so has
+-- nothing to write. One grant in seven forgets it, in case nobody waits any more.
+create or replace function lease_stays_wanted(wanted boolean, token bigint) returns boolean
+language sql immutable parallel safe
+return wanted and token % 7 <> 0;
+
+-- Locks rows of the resource that can be granted now, p_count of them or fewer, and answers their slots in order. There
+-- are fewer when the rest is held, or is being changed right now.
 --
 -- At most p_limit are held at any time, whatever the limits were with which others asked; a shared one goes along with
 -- any number of shared ones. A row whose nonce is null is clean: nobody has had it since it was last found free under
 -- FOR UPDATE, so no guard can be open on it. Released and abandoned rows are not clean, and count as held until they
 -- could be locked.
-create or replace function lease_pick(p_tenant text, p_name text, p_limit integer, p_shared boolean) returns integer
+--
+-- What was found in the way, before anything was locked: unmarked are the held ones whose release would wake nobody,
+-- held_until is when the first expires, changing says that others are at work on free ones, and told whether the
+-- release of what they take will wake somebody all the same.
+create or replace function lease_pick(
+  p_tenant text, p_name text, p_limit integer, p_shared boolean, p_count integer,
+  out slots integer[], out unmarked integer[], out held_until timestamptz, out changing boolean, out told boolean,
+  out readers boolean)
 language plpgsql volatile
 set search_path from current
 as $$
 declare
-  v_now timestamptz := clock_timestamp();
+  v_now timestamptz;
   v_first integer := case when p_shared then 1 else 0 end;
   -- Readers have no limit.
   v_limit integer := case when p_shared then 2147483647 else p_limit end;
-  v_slot integer;
   v_slots integer[];
   v_rows integer;
-  v_over integer;
   v_free integer;
+  v_over integer;
+  v_live uuid[];
+  v_dead uuid[];
+  v_blockers uuid[];
+  v_more integer;
 begin
-  -- The dead are buried under their own lock: from then on whoever is not there is dead for good.
-  delete from holder where id in (
-    select h.id from holder h
-    where h.expires_at <= v_now and h.id in (
-      select l.holder_id from lease l
-      where l.tenant = p_tenant and l.name = p_name and l.holder_id is not null and l.expires_at is null)
-    order by h.id for update skip locked);
+  for v_round in 1..4 loop
+    v_now := clock_timestamp();
+    select count(*) filter (where s.usable), count(*) filter (where s.usable and s.free),
+           coalesce(bool_and(s.stays) filter (where s.usable and s.free), true),
+           coalesce(array_agg(s.id) filter (where s.expires_at > v_now), '{}'),
+           array_agg(s.id) filter (where s.expires_at <= v_now),
+           array_agg(s.slot) filter (where s.held and not s.wanted), min(s.expires_at) filter (where s.held),
+           coalesce(bool_or(s.shared and s.held and s.slot > 0), false)
+    into v_rows, v_free, told, v_live, v_dead, unmarked, held_until, readers
+    from (
+      select l.slot, l.slot >= v_first and l.slot < v_limit as usable, l.holder_id is not null as held, l.wanted,
+             l.shared, h.id, coalesce(l.expires_at, h.expires_at) as expires_at,
+             l.holder_id is null or coalesce(l.expires_at, h.expires_at, '-infinity') <= v_now as free,
+             lease_stays_wanted(l.wanted, l.token) as stays
+      from lease l left join holder h on h.id = l.holder_id and l.expires_at is null
+      where l.tenant = p_tenant and l.name = p_name) s;
+    changing := v_free > 0;
+    exit when p_count = 0;
 
-  if p_shared then
-    -- The row of slot 0 is a writer's. KEY SHARE on it keeps writers out until the commit, and other readers in.
-    perform lease_crowd(p_tenant, p_name);
-    select (l.nonce is not null)::integer into v_over from lease l
-    where l.tenant = p_tenant and l.name = p_name and l.slot = 0 for key share skip locked;
-    if v_over is null or (v_over = 1 and lease_clean(p_tenant, p_name, array[0]) = 0) then
-      return null;
+    -- The dead are buried under their own lock: from then on whoever is not there is dead for good.
+    if v_dead is not null then
+      delete from holder where id in (
+        select id from holder where id = any (v_dead) and expires_at <= v_now order by id for update skip locked);
     end if;
-    if exists (
-      select from lease l
-      where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.nonce is not null and not l.shared
-        and not lease_free(l.holder_id, l.expires_at))
-    then
-      return null;
+
+    if p_shared and v_round = 1 then
+      -- The row of slot 0 is a writer's. KEY SHARE on it keeps writers out until the commit, and other readers in.
+      perform lease_crowd(p_tenant, p_name);
+      select (l.nonce is not null)::integer into v_over from lease l
+      where l.tenant = p_tenant and l.name = p_name and l.slot = 0 for key share skip locked;
+      if v_over is null or (v_over = 1 and lease_clean(p_tenant, p_name, array[0]) = 0) then
+        return;
+      end if;
+      if exists (
+        select from lease l
+        where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.nonce is not null and not l.shared
+          and not lease_free(l.holder_id, l.expires_at))
+      then
+        return;
+      end if;
     end if;
-  end if;
 
-  for v_try in 1..4 loop
-    select l.slot into v_slot from lease l
-    where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit
-      and lease_free(l.holder_id, l.expires_at)
-    order by l.slot limit 1 for update skip locked;
-    exit when found and lease_clean(p_tenant, p_name, array[v_slot]) = 1;
-    v_slot := null;
+    if v_free > 0 then
+      select array_agg(f.slot), array_agg(f.holder_id) filter (where f.holder_id is not null and f.expires_at is null)
+      into slots, v_blockers
+      from (
+        select l.slot, l.holder_id, l.expires_at from lease l
+        where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit
+          and (l.holder_id is null
+               or case when l.expires_at is null then l.holder_id <> all (v_live) else l.expires_at <= v_now end)
+        order by l.slot limit p_count for update skip locked) f;
+      -- What was seen of their holders is older than the locks.
+      if v_blockers is not null then
+        slots := array(
+          select l.slot from lease l
+          where l.tenant = p_tenant and l.name = p_name and l.slot = any (slots)
+            and (l.holder_id is null or l.expires_at is not null
+                 or not exists (select from holder h where h.id = l.holder_id))
+          order by l.slot);
+      end if;
+      changing := v_free > coalesce(cardinality(slots), 0);
+    end if;
+    v_more := p_count - coalesce(cardinality(slots), 0);
+    exit when v_more = 0 or v_first + v_rows >= v_limit;
 
-    select count(*) into v_rows from lease l
-    where l.tenant = p_tenant and l.name = p_name and l.slot >= v_first and l.slot < v_limit;
-    exit when v_first + v_rows >= v_limit;
-    if v_first + v_rows > 0 then
+    if v_first + v_rows = 0 then
+      v_more := 1;
+    else
       -- Before there is another row, and locked until then: a sweep removes a crowded row that has no others.
       perform lease_crowd(p_tenant, p_name);
       perform from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = 0 for key share skip locked;
       if not found then
-        return null;
+        changing := true;
+        told := false;
+        exit;
       end if;
     end if;
     insert into lease (tenant, name, slot)
-    select p_tenant, p_name, min(s.slot) from generate_series(v_first, v_first + v_rows) s(slot)
+    select p_tenant, p_name, s.slot from generate_series(v_first, least(v_first + v_rows + v_more, v_limit) - 1) s(slot)
     where not exists (
       select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot = s.slot)
-    having count(*) > 0  -- others may have made them since they were counted
+    order by s.slot limit v_more
     on conflict do nothing;
   end loop;
-  if v_slot is null or p_shared then
-    return v_slot;
+  if p_shared or coalesce(cardinality(slots), 0) = 0 then
+    return;
   end if;
 
   -- Slots beyond the limit: of a greater one that others asked with, or of readers.
   select array_agg(l.slot) into v_slots from lease l
   where l.tenant = p_tenant and l.name = p_name and l.slot >= p_limit and l.nonce is not null;
   if v_slots is null then
-    return v_slot;
+    return;
   end if;
   perform lease_clean(p_tenant, p_name, v_slots);
   select count(*) into v_over from lease l
   where l.tenant = p_tenant and l.name = p_name and l.slot >= p_limit and l.nonce is not null;
   if v_over = 0 then
-    return v_slot;
+    return;
   end if;
   select array_agg(l.slot), count(*) into v_slots, v_rows from lease l
   where l.tenant = p_tenant and l.name = p_name and l.slot < p_limit;
   v_free := lease_clean(p_tenant, p_name, v_slots);
-  return case when v_over + v_rows - v_free < p_limit then v_slot end;
+  slots := slots[1:p_limit - (v_over + v_rows - v_free)];
 end
 $$;
 
--- Gives a row that the caller has found free and locked to a holder; answers its token.
+-- Gives rows that the caller has found free and locked to a holder, each with a nonce; answers their tokens, all
+-- different. p_token was drawn after the locks, for the first of them. p_keep: a row that was wanted may stay so.
 create or replace function lease_grant(
-  p_holder uuid, p_term interval, p_tenant text, p_name text, p_slot integer, p_nonce uuid, p_metadata jsonb,
-  p_shared boolean, p_wanted boolean)
-returns bigint
+  p_token bigint, p_holder uuid, p_term interval, p_tenant text, p_name text, p_slots integer[], p_nonces uuid[], p_metadata text[],
+  p_shared boolean, p_wanted boolean, p_keep boolean default false)
+returns bigint[]
 language plpgsql volatile
 set search_path from current
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_token bigint := next_token();
+  v_drawn bigint[] := array[p_token];
   v_floor bigint := (select token_floor + 1 from state);
+  v_tokens bigint[];
 begin
-  update lease l
-  set token = greatest(v_token, v_floor, l.token + 1),
-      holder_id = p_holder, nonce = p_nonce, acquired_at = v_now, expires_at = v_now + p_term,
-      wanted = p_wanted, shared = p_shared, revoked = false, metadata = p_metadata
-  where l.tenant = p_tenant and l.name = p_name and l.slot = p_slot
-  returning l.token into v_token;
-  return v_token;
+  for v_further in 2..cardinality(p_slots) loop
+    -- In the era of the first one.
+    v_drawn := v_drawn || ((p_token >> 44 << 44) + nextval('token'));
+  end loop;
+  with given as (
+    update lease l
+    set token = greatest(g.token, v_floor, l.token + 1),
+        holder_id = p_holder, nonce = g.nonce, acquired_at = v_now, expires_at = v_now + p_term,
+        wanted = p_wanted or p_keep and lease_stays_wanted(l.wanted, l.token), shared = p_shared, revoked = false,
+        metadata = g.metadata::jsonb
+    from unnest(p_slots, p_nonces, p_metadata, v_drawn) with ordinality g(slot, nonce, metadata, token, ord)
+    where l.tenant = p_tenant and l.name = p_name and l.slot = g.slot
+    returning g.ord, l.token
+  )
+  select array_agg(token order by ord) into v_tokens from given;
+  return v_tokens;
 end
 $$;
 
--- One ask of lease_acquire that takes more than a look at one row: slots, readers and writers, places in a queue.
+-- Asks of lease_acquire for one resource, alike but for their nonces, that take more than a look at one row: slots,
+-- readers and writers, places in a queue. The first of them come first.
 --
--- slot null: not granted. marked says then that whoever waits has been noted down on all that is in its way, and
--- held_for when the first of it expires; not marked means that it is being changed right now.
+-- p_asks are their places in lease_acquire, by which granted, held and queued name them as those do there. What stands
+-- in neither granted nor held is being changed right now: whoever waits for it could not be noted down on all that is in
+-- the way. held_for: how soon it is worth to look again, if nobody tells.
 create or replace function lease_take(
-  p_holder uuid, p_term interval, p_tenant text, p_name text, p_nonce uuid, p_wants boolean, p_metadata jsonb,
-  p_limit integer, p_total integer, p_shared boolean, p_fair boolean,
-  out slot integer, out token bigint, out total_slot integer, out total_token bigint,
-  out marked boolean, out held_for integer)
+  p_holder uuid, p_epoch integer, p_term interval, p_tenant text, p_name text, p_asks integer[], p_nonces uuid[],
+  p_wants boolean[], p_metadata text[], p_limit integer, p_total integer, p_shared boolean, p_fair boolean,
+  out granted integer[], out tokens bigint[], out slots integer[], out total_slots integer[],
+  out total_tokens bigint[], out held integer[], out held_for integer, out queued integer[])
 language plpgsql volatile
 set search_path from current
 as $$
 declare
   v_now timestamptz := clock_timestamp();
+  v_queue boolean;
+  v_again boolean;
   v_ticket bigint;
-  v_ahead bigint;
-  v_more boolean;
+  v_ahead bigint := 0;
+  v_got integer;
+  v_waits boolean;
+  v_more boolean := false;
   v_full_tenant text := p_tenant;
-  v_unmarked bigint;
+  v_own record;
+  v_all record;
+  v_way record;
+  v_token bigint;
   v_seen bigint;
+  v_told boolean := true;
   v_until timestamptz;
 begin
+  select exists (select from ticket t where t.tenant = p_tenant and t.name = p_name),
+         exists (
+           select from lease l
+           where l.tenant = p_tenant and l.name = p_name and l.holder_id = p_holder and l.nonce = any (p_nonces))
+  into v_queue, v_again;
+
   -- Asked before: the answer was lost on its way.
-  select l.slot, l.token into slot, token from lease l
-  where l.tenant = p_tenant and l.name = p_name and l.holder_id = p_holder and l.nonce = p_nonce;
-  if found then
-    select l.slot, l.token into total_slot, total_token from lease l
-    where p_total is not null and l.tenant = '' and l.name = p_name and l.holder_id = p_holder and l.nonce = p_nonce;
-    return;
-  end if;
-
-  -- Whoever stands before this one in the queue and lives. Readers do not stand in each other's way.
-  delete from holder where id in (
-    select h.id from holder h
-    where h.expires_at <= v_now
-      and h.id in (select t.holder_id from ticket t where t.tenant = p_tenant and t.name = p_name)
-    order by h.id for update skip locked);
-  delete from ticket t
-  where t.tenant = p_tenant and t.name = p_name and not exists (select from holder h where h.id = t.holder_id);
-  select t.id into v_ticket from ticket t where t.nonce = p_nonce;
-  select count(*), min(h.expires_at) into v_ahead, v_until
-  from ticket t join holder h on h.id = t.holder_id
-  where t.tenant = p_tenant and t.name = p_name and (v_ticket is null or t.id < v_ticket)
-    and h.expires_at > v_now and not (p_shared and t.shared);
-
-  if v_ahead = 0 or (p_limit > 1 and lease_room(p_tenant, p_name, p_limit) > v_ahead) then
-    slot := lease_pick(p_tenant, p_name, p_limit, p_shared);
-    if slot is not null and p_total is not null then
-      total_slot := lease_pick('', p_name, p_total, false);
-      if total_slot is null then
-        slot := null;
-        v_full_tenant := '';
-      end if;
+  if v_again then
+    select array_agg(a.ask), array_agg(l.token), array_agg(l.slot), array_agg(o.slot), array_agg(o.token)
+    into granted, tokens, slots, total_slots, total_tokens
+    from unnest(p_asks, p_nonces) a(ask, nonce)
+    join lease l on l.tenant = p_tenant and l.name = p_name and l.holder_id = p_holder and l.nonce = a.nonce
+    left join lease o
+      on p_total is not null and o.tenant = '' and o.name = p_name and o.holder_id = p_holder and o.nonce = a.nonce;
+    select array_agg(a.ask order by a.ord), array_agg(a.nonce order by a.ord), array_agg(a.wants order by a.ord),
+           array_agg(a.metadata order by a.ord)
+    into p_asks, p_nonces, p_wants, p_metadata
+    from unnest(p_asks, p_nonces, p_wants, p_metadata) with ordinality a(ask, nonce, wants, metadata, ord)
+    where a.ask <> all (granted);
+    if p_asks is null then
+      return;
     end if;
   end if;
 
-  if slot is not null then
-    delete from ticket t where t.nonce = p_nonce;
-    v_more := exists (
-      select from ticket t join holder h on h.id = t.holder_id
-      where t.tenant = p_tenant and t.name = p_name and h.expires_at > v_now);
-    token := lease_grant(
-      p_holder, p_term, p_tenant, p_name, slot, p_nonce, p_metadata, p_shared, p_wanted => v_more);
+  -- Whoever stands before this one in the queue and lives. Readers do not stand in each other's way.
+  v_got := cardinality(p_asks);
+  if v_queue then
+    delete from holder where id in (
+      select h.id from holder h
+      where h.expires_at <= v_now
+        and h.id in (select t.holder_id from ticket t where t.tenant = p_tenant and t.name = p_name)
+      order by h.id for update skip locked);
+    delete from ticket t
+    where t.tenant = p_tenant and t.name = p_name and not exists (select from holder h where h.id = t.holder_id);
+    select min(t.id) into v_ticket from ticket t where t.nonce = any (p_nonces);
+    select count(*), min(h.expires_at) into v_ahead, v_until
+    from ticket t join holder h on h.id = t.holder_id
+    where t.tenant = p_tenant and t.name = p_name and (v_ticket is null or t.id < v_ticket)
+      and h.expires_at > v_now and not (p_shared and t.shared);
+    if v_ahead > 0 then
+      v_got := case when p_limit = 1 then 0
+                    else greatest(least(v_got, lease_room(p_tenant, p_name, p_limit) - v_ahead), 0) end;
+    end if;
+  end if;
+
+  v_own := lease_pick(p_tenant, p_name, p_limit, p_shared, v_got);
+  v_way := v_own;
+  v_got := coalesce(cardinality(v_own.slots), 0);
+  if v_got > 0 and p_total is not null then
+    v_all := lease_pick('', p_name, p_total, false, v_got);
+    if coalesce(cardinality(v_all.slots), 0) < v_got then
+      v_got := coalesce(cardinality(v_all.slots), 0);
+      v_full_tenant := '';
+      v_way := v_all;
+    end if;
+  end if;
+  v_waits := true = any (p_wants[v_got + 1:]);
+
+  if v_got > 0 then
+    perform holder_check(p_holder, p_epoch);
+    if v_queue then
+      delete from ticket t where t.nonce = any (p_nonces[1:v_got]);
+      v_more := exists (
+        select from ticket t join holder h on h.id = t.holder_id
+        where t.tenant = p_tenant and t.name = p_name and h.expires_at > v_now);
+    end if;
+    v_token := next_token();
+    tokens := tokens || lease_grant(
+      v_token, p_holder, p_term, p_tenant, p_name, v_own.slots[1:v_got], p_nonces[1:v_got], p_metadata[1:v_got], p_shared,
+      p_wanted => v_more or v_waits, p_keep => p_limit > 1 and not p_shared);
+    granted := granted || p_asks[1:v_got];
+    slots := slots || v_own.slots[1:v_got];
     if p_total is not null then
-      total_token := lease_grant(
-        p_holder, p_term, '', p_name, total_slot, p_nonce, p_metadata, p_shared => false, p_wanted => false);
+      total_tokens := total_tokens || lease_grant(
+        (v_token >> 44 << 44) + nextval('token'), p_holder, p_term, '', p_name, v_all.slots[1:v_got],
+        p_nonces[1:v_got], p_metadata[1:v_got], p_shared => false, p_wanted => v_waits, p_keep => true);
+      total_slots := total_slots || v_all.slots[1:v_got];
+    else
+      total_slots := total_slots || array_fill(null::integer, array[v_got]);
+      total_tokens := total_tokens || array_fill(null::bigint, array[v_got]);
     end if;
     -- There may be room for the next in the queue as well.
     if v_more and (p_shared or p_limit > 1) then
       perform wake(array[p_tenant], array[p_name]);
     end if;
-    return;
+    p_asks := p_asks[v_got + 1:];
+    if p_asks = '{}' then
+      return;
+    end if;
+    p_nonces := p_nonces[v_got + 1:];
+    p_wants := p_wants[v_got + 1:];
   end if;
 
-  total_slot := null;
-  marked := true;
-  if p_wants then
-    if v_ticket is null and (p_fair or p_shared or exists (
-      select from lease l where l.tenant = p_tenant and l.name = p_name and l.slot > 0 and l.shared and l.holder_id is not null))
-    then
+  if v_waits then
+    if p_fair or p_shared or v_own.readers then
+      perform holder_check(p_holder, p_epoch);
       insert into ticket (tenant, name, holder_id, nonce, shared, since)
-      values (p_tenant, p_name, p_holder, p_nonce, p_shared, v_now);
+      select p_tenant, p_name, p_holder, a.nonce, p_shared, v_now
+      from unnest(p_nonces, p_wants) with ordinality a(nonce, wants, ord)
+      where a.wants and not exists (select from ticket t where t.nonce = a.nonce)
+      order by a.ord;
     end if;
     -- Marked under the lock of a lease that is still held: its release comes later, and sees the mark.
-    select count(*) into v_unmarked from lease l
-    where l.tenant = v_full_tenant and l.name = p_name and l.holder_id is not null and not l.wanted;
-    if v_unmarked > 0 then
+    if v_way.unmarked is not null then
       with waiting as (
         select l.slot from lease l
-        where l.tenant = v_full_tenant and l.name = p_name and l.holder_id is not null and not l.wanted
+        where l.tenant = v_full_tenant and l.name = p_name and l.slot = any (v_way.unmarked) and l.holder_id is not null
         for no key update skip locked
       ), noted as (
         update lease l set wanted = true from waiting w
-        where l.tenant = v_full_tenant and l.name = p_name and l.slot = w.slot
+        where l.tenant = v_full_tenant and l.name = p_name and l.slot = w.slot and not l.wanted
       )
       select count(*) into v_seen from waiting;
-      marked := v_seen >= v_unmarked;
+      v_told := v_seen >= cardinality(v_way.unmarked);
+    end if;
+    v_told := v_told and (v_way.told or not v_way.changing);
+    if v_queue or p_fair or p_shared or v_own.readers then
+      queued := array(
+        select a.ask from unnest(p_asks, p_nonces) a(ask, nonce) join ticket t on t.nonce = a.nonce);
     end if;
   end if;
-  select least(v_until, min(coalesce(l.expires_at, h.expires_at))) into v_until
-  from lease l left join holder h on h.id = l.holder_id
-  where l.tenant = v_full_tenant and l.name = p_name and l.holder_id is not null;
+  if v_told then
+    held := p_asks;
+  else
+    held := array(select a.ask from unnest(p_asks, p_wants) a(ask, wants) where not a.wants);
+  end if;
+  -- Those at work may give up.
+  v_until := least(v_until, v_way.held_until, case when v_way.changing then v_now + interval '100 ms' end);
   held_for := least(ceil(extract(epoch from v_until - v_now) * 1000), 2147483647)::integer;
 end
 $$;
@@ -685,13 +803,13 @@ $$;
 -- granted, tokens and slots go together, and so do total_slots and total_tokens where a total was asked for; so do held
 -- and held_for (milliseconds until the present holder expires unless it is renewed; 0 or less, or null: it has expired,
 -- and something else keeps the lease). All count from 1 in the order of the arguments. What stands in neither is being
--- changed right now.
+-- changed right now. queued: those that have a place in a queue, which they are to give up when they wait no more.
 create or replace function lease_acquire(
   p_holder uuid, p_epoch integer, p_term interval, p_tenants text[], p_names text[], p_nonces uuid[],
   p_wants boolean[] default null, p_metadata text[] default null, p_limits integer[] default null,
   p_totals integer[] default null, p_shared boolean[] default null, p_fair boolean[] default null,
   out granted integer[], out tokens bigint[], out slots integer[], out total_slots integer[],
-  out total_tokens bigint[], out held integer[], out held_for integer[])
+  out total_tokens bigint[], out held integer[], out held_for integer[], out queued integer[])
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -720,7 +838,7 @@ declare
   v_missing integer[];
   v_crowded integer[];
   v_marked integer[];
-  v_ask integer;
+  v_alike record;
   v_taken record;
 begin
   perform durable();
@@ -842,27 +960,30 @@ begin
   if v_special is null and v_crowded is null then
     return;
   end if;
-  for v_ask in
-    select a.ord from unnest(p_tenants, p_names) with ordinality a(tenant, name, ord)
-    where v_special[a.ord] or a.ord = any (v_crowded) order by a.tenant, a.name, a.ord
+  for v_alike in
+    select a.tenant, a.name, coalesce(a.most, 1) as most, a.total, coalesce(a.shared, false) as shared,
+           coalesce(a.fair, false) as fair, array_agg(a.ord::integer order by a.ord) as asks,
+           array_agg(a.nonce order by a.ord) as nonces, array_agg(coalesce(a.wants, false) order by a.ord) as wants,
+           array_agg(a.metadata order by a.ord) as metadata
+    from unnest(p_tenants, p_names, p_nonces, p_wants, p_metadata, p_limits, p_totals, p_shared, p_fair)
+      with ordinality a(tenant, name, nonce, wants, metadata, most, total, shared, fair, ord)
+    where v_special[a.ord] or a.ord = any (v_crowded)
+    -- Readers, and those with a place in a queue, each for themselves.
+    group by 1, 2, 3, 4, 5, 6, case
+      when a.shared or a.fair or exists (select from ticket t where t.tenant = a.tenant and t.name = a.name) then a.ord end
+    order by 1, 2, min(a.ord)
   loop
-    if v_holder.id is null then
-      v_holder := holder_check(p_holder, p_epoch);
-    end if;
     v_taken := lease_take(
-      p_holder, p_term, p_tenants[v_ask], p_names[v_ask], p_nonces[v_ask], coalesce(p_wants[v_ask], false),
-      p_metadata[v_ask]::jsonb, coalesce(p_limits[v_ask], 1), p_totals[v_ask], coalesce(p_shared[v_ask], false),
-      coalesce(p_fair[v_ask], false));
-    if v_taken.slot is not null then
-      granted := granted || v_ask;
-      tokens := tokens || v_taken.token;
-      slots := slots || v_taken.slot;
-      total_slots := total_slots || v_taken.total_slot;
-      total_tokens := total_tokens || v_taken.total_token;
-    elsif v_taken.marked then
-      held := held || v_ask;
-      held_for := held_for || v_taken.held_for;
-    end if;
+      p_holder, p_epoch, p_term, v_alike.tenant, v_alike.name, v_alike.asks, v_alike.nonces, v_alike.wants,
+      v_alike.metadata, v_alike.most, v_alike.total, v_alike.shared, v_alike.fair);
+    granted := granted || v_taken.granted;
+    tokens := tokens || v_taken.tokens;
+    slots := slots || v_taken.slots;
+    total_slots := total_slots || v_taken.total_slots;
+    total_tokens := total_tokens || v_taken.total_tokens;
+    held := held || v_taken.held;
+    held_for := held_for || array_fill(v_taken.held_for, array[coalesce(cardinality(v_taken.held), 0)]);
+    queued := queued || v_taken.queued;
   end loop;
 end
 $$;
@@ -1155,7 +1276,8 @@ begin
     order by a.ord
   loop
     v_given := v_given || lease_grant(
-      p_holder, p_term, v_row.tenant, v_row.name, v_row.slot, p_nonce, v_row.metadata, v_row.shared, v_row.wanted);
+      next_token(), p_holder, p_term, v_row.tenant, v_row.name, array[v_row.slot], array[p_nonce],
+      array[v_row.metadata::text], v_row.shared, v_row.wanted);
   end loop;
   return v_given;
 end

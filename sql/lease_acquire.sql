@@ -8,13 +8,13 @@
 -- granted, tokens and slots go together, and so do total_slots and total_tokens where a total was asked for; so do held
 -- and held_for (milliseconds until the present holder expires unless it is renewed; 0 or less, or null: it has expired,
 -- and something else keeps the lease). All count from 1 in the order of the arguments. What stands in neither is being
--- changed right now.
+-- changed right now. queued: those that have a place in a queue, which they are to give up when they wait no more.
 create or replace function lease_acquire(
   p_holder uuid, p_epoch integer, p_term interval, p_tenants text[], p_names text[], p_nonces uuid[],
   p_wants boolean[] default null, p_metadata text[] default null, p_limits integer[] default null,
   p_totals integer[] default null, p_shared boolean[] default null, p_fair boolean[] default null,
   out granted integer[], out tokens bigint[], out slots integer[], out total_slots integer[],
-  out total_tokens bigint[], out held integer[], out held_for integer[])
+  out total_tokens bigint[], out held integer[], out held_for integer[], out queued integer[])
 language plpgsql volatile security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -43,7 +43,7 @@ declare
   v_missing integer[];
   v_crowded integer[];
   v_marked integer[];
-  v_ask integer;
+  v_alike record;
   v_taken record;
 begin
   perform durable();
@@ -165,27 +165,30 @@ begin
   if v_special is null and v_crowded is null then
     return;
   end if;
-  for v_ask in
-    select a.ord from unnest(p_tenants, p_names) with ordinality a(tenant, name, ord)
-    where v_special[a.ord] or a.ord = any (v_crowded) order by a.tenant, a.name, a.ord
+  for v_alike in
+    select a.tenant, a.name, coalesce(a.most, 1) as most, a.total, coalesce(a.shared, false) as shared,
+           coalesce(a.fair, false) as fair, array_agg(a.ord::integer order by a.ord) as asks,
+           array_agg(a.nonce order by a.ord) as nonces, array_agg(coalesce(a.wants, false) order by a.ord) as wants,
+           array_agg(a.metadata order by a.ord) as metadata
+    from unnest(p_tenants, p_names, p_nonces, p_wants, p_metadata, p_limits, p_totals, p_shared, p_fair)
+      with ordinality a(tenant, name, nonce, wants, metadata, most, total, shared, fair, ord)
+    where v_special[a.ord] or a.ord = any (v_crowded)
+    -- Readers, and those with a place in a queue, each for themselves.
+    group by 1, 2, 3, 4, 5, 6, case
+      when a.shared or a.fair or exists (select from ticket t where t.tenant = a.tenant and t.name = a.name) then a.ord end
+    order by 1, 2, min(a.ord)
   loop
-    if v_holder.id is null then
-      v_holder := holder_check(p_holder, p_epoch);
-    end if;
     v_taken := lease_take(
-      p_holder, p_term, p_tenants[v_ask], p_names[v_ask], p_nonces[v_ask], coalesce(p_wants[v_ask], false),
-      p_metadata[v_ask]::jsonb, coalesce(p_limits[v_ask], 1), p_totals[v_ask], coalesce(p_shared[v_ask], false),
-      coalesce(p_fair[v_ask], false));
-    if v_taken.slot is not null then
-      granted := granted || v_ask;
-      tokens := tokens || v_taken.token;
-      slots := slots || v_taken.slot;
-      total_slots := total_slots || v_taken.total_slot;
-      total_tokens := total_tokens || v_taken.total_token;
-    elsif v_taken.marked then
-      held := held || v_ask;
-      held_for := held_for || v_taken.held_for;
-    end if;
+      p_holder, p_epoch, p_term, v_alike.tenant, v_alike.name, v_alike.asks, v_alike.nonces, v_alike.wants,
+      v_alike.metadata, v_alike.most, v_alike.total, v_alike.shared, v_alike.fair);
+    granted := granted || v_taken.granted;
+    tokens := tokens || v_taken.tokens;
+    slots := slots || v_taken.slots;
+    total_slots := total_slots || v_taken.total_slots;
+    total_tokens := total_tokens || v_taken.total_tokens;
+    held := held || v_taken.held;
+    held_for := held_for || array_fill(v_taken.held_for, array[coalesce(cardinality(v_taken.held), 0)]);
+    queued := queued || v_taken.queued;
   end loop;
 end
 $$;

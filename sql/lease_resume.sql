@@ -50,7 +50,8 @@ begin
     order by a.ord
   loop
     v_given := v_given || lease_grant(
-      p_holder, p_term, v_row.tenant, v_row.name, v_row.slot, p_nonce, v_row.metadata, v_row.shared, v_row.wanted);
+      next_token(), p_holder, p_term, v_row.tenant, v_row.name, array[v_row.slot], array[p_nonce],
+      array[v_row.metadata::text], v_row.shared, v_row.wanted);
   end loop;
   return v_given;
 end

@@ -11,7 +11,7 @@ import type { Holders } from '../holder/holders.ts';
 import type { Commands, Kind } from '../session/commands.ts';
 import type { Notifications } from '../session/notifications.ts';
 import { type HandOver, handOver, type Resumption } from '../sql/hand-over.ts';
-import type { Answer, Ask, Held, Resource } from '../sql/lease.ts';
+import type { Answer, Ask, Held, Refusal, Resource } from '../sql/lease.ts';
 import { channelOf, notify } from '../sql/notification.ts';
 import { reconcile } from './failover.ts';
 import { FixedTerm } from './fixed-term.ts';
@@ -30,11 +30,6 @@ export interface LeaseContext {
 
 /** How many leases are released at a time: two statements full of them. */
 const portion = 1_024;
-
-/** A try that did not get the lease. `heldFor`: until its holder expires unless it is renewed, where known. */
-export interface Refusal {
-  readonly heldFor: number | undefined;
-}
 
 /** A call that wants a lease. */
 interface Call {

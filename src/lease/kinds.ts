@@ -91,7 +91,7 @@ export function kindsOf(schema: string, holder: Holder): Kinds {
     resume: grants<Resumption>(
       1,
       ([call], term) => resume(schema, holder, term, call as Resumption),
-      (row, [call]) => [readResumed(row, call as Resumption) ?? { heldFor: undefined }],
+      (row, [call]) => [readResumed(row, call as Resumption) ?? { heldFor: undefined, queued: false }],
     ),
     renewFixed: (ttl) => (ttl === holder.ttl ? renewAsBefore : renewFixed(ttl)),
     release: {

@@ -8,8 +8,8 @@ import { type Check, duration, optional, validate, withDefault } from '../core/o
 import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
-import { type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
-import { Granting, type LeaseContext, type Refusal } from './granting.ts';
+import { type Refusal, type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
+import { Granting, type LeaseContext } from './granting.ts';
 import { type ResumeOptions, readHandOver, readResumeOptions } from './hand-over.ts';
 import type { Lease } from './lease.ts';
 import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';
@@ -125,7 +125,7 @@ export class Leases {
     const call = { ...handed, resource, nonce: randomUUID(), sort: plain, acquisition };
     const started = clock.now();
     const attempt = (): Promise<Lease | Refusal> => this.#granting.resume(call, ttl, renew);
-    const wanted = { name: call.nonce, topics: () => [], width: 1, attempt };
+    const wanted = { name: call.nonce, topics: () => [], width: 1, fair: false, attempt };
     const asked = this.#waiting.until({ wait, signal, acquisition }, wanted).catch((cause: unknown) => {
       if (!hasState(cause, staleToken)) throw cause;
       throw new StaleTokenError(resourceText(resource), token, { cause });
@@ -229,6 +229,7 @@ export class Leases {
         name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
         topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
         width,
+        fair: ask.fair,
         inVain: () => void this.#granting.withdraw({ ...ask, waits: false }, ttl).catch(() => {}),
       },
     );

@@ -10,6 +10,8 @@ export interface Place {
   /** Rings when it is its turn to try, and whenever it is worth to try again. */
   readonly bell: Bell;
   readonly mayTry: boolean;
+  /** A try begins, and looks at all that was told so far. */
+  asks(): void;
   /** From now on the line hears what messages and releases of this process tell of what it waits for. */
   hear(): void;
   /** `granted`: to this process, so that the next has to wait for its release, of which the line will hear. */
@@ -18,8 +20,11 @@ export interface Place {
 
 interface Standing {
   readonly width: Width;
+  readonly fair: boolean;
   readonly bell: Bell;
   mayTry: boolean;
+  /** It was told of something that it has not looked at yet. */
+  told: boolean;
 }
 
 /** The calls of this process that want one resource, in the order in which they came. */
@@ -46,10 +51,10 @@ export class Lines {
   }
 
   /** `topics`: by what messages name what is wanted, and whatever else may be in its way. */
-  enter(name: string, topics: () => readonly string[], width: Width): Place {
+  enter(name: string, topics: () => readonly string[], width: Width, fair: boolean): Place {
     const line = this.#lines.get(name) ?? this.#lines.add(name, new Line());
     const { places } = line;
-    const standing: Standing = { width, bell: new Bell(), mayTry: false };
+    const standing: Standing = { width, fair, bell: new Bell(), mayTry: false, told: false };
     places.push(standing);
     advance(places, true);
     const hear = (): void => {
@@ -62,9 +67,14 @@ export class Lines {
       get mayTry() {
         return standing.mayTry;
       },
+      asks: () => {
+        standing.told = false;
+        standing.bell.reset();
+      },
       hear,
       leave: (granted) => {
         places.splice(places.indexOf(standing), 1);
+        if (standing.told || !granted) wake(places);
         if (places.length > 0) return advance(places, !granted || width !== 1);
         for (const stop of line.stops ?? []) stop();
         line.stops = undefined;
@@ -78,9 +88,24 @@ export class Lines {
   }
 }
 
-/** Those at the front are to look again. */
+/**
+ * One at the front is to look again: what is told of is free for one. All of them where the first may not be the one who
+ * can have it: of several limits, or with places in a queue of the server; and readers, who are let in together.
+ */
 function wake(places: readonly Standing[]): void {
-  for (const { mayTry, bell } of places) if (mayTry) bell.ring();
+  const front = places.filter(({ mayTry }) => mayTry);
+  const [first] = front;
+  const alike = front.every(({ width, fair }) => width === first?.width && width !== 'readers' && !fair);
+  for (const place of front) {
+    if (place.told) continue;
+    tell(place);
+    if (alike) return;
+  }
+}
+
+function tell(place: Standing): void {
+  place.told = true;
+  place.bell.ring();
 }
 
 /** Lets those at the front try who may. */
@@ -92,6 +117,6 @@ function advance(places: readonly Standing[], ring: boolean): void {
     if (!turn) return;
     if (place.mayTry) continue;
     place.mayTry = true;
-    if (ring) place.bell.ring();
+    if (ring) tell(place);
   }
 }

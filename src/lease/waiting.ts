@@ -3,7 +3,7 @@ import type { Acquisition } from '../core/acquisition.ts';
 import { type Clock, elapsed } from '../core/clock.ts';
 import { closedError } from '../session/database.ts';
 import type { Notifications } from '../session/notifications.ts';
-import type { Refusal } from './granting.ts';
+import type { Refusal } from '../sql/lease.ts';
 import type { Lease } from './lease.ts';
 import { Lines, type Width } from './lines.ts';
 
@@ -23,9 +23,11 @@ export interface Wanted {
   /** By what messages and releases of this process name it. */
   topics(): readonly string[];
   readonly width: Width;
+  /** In the order of the calls, across processes. */
+  readonly fair: boolean;
   /** One try. `waits`: who releases it is to tell. */
   attempt(waits: boolean): Promise<Lease | Refusal>;
-  /** It ends without the lease after it was refused as one that waits. */
+  /** It ends without the lease, and has a place in a queue. */
   inVain?(): void;
 }
 
@@ -83,35 +85,39 @@ export class Waiting {
     const notifications = this.#notifications;
     const started = clock.now();
     const left = (): number => (wait === Infinity ? Infinity : wait - elapsed(started, clock.now()));
-    const place = this.#lines.enter(wanted.name, wanted.topics, wanted.width);
+    const place = this.#lines.enter(wanted.name, wanted.topics, wanted.width, wanted.fair);
     let lease: Lease | undefined;
-    let refused = false;
+    let queued = false;
+    let unanswered: Promise<Lease | Refusal> | undefined;
     let waited = place.mayTry ? undefined : acquisition?.wait('process');
     try {
       for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
         while (!place.mayTry && left() > 0) await place.bell.heard(clock, left(), signal);
         if (!place.mayTry) return undefined;
-        place.bell.reset();
+        place.asks();
         const { listening } = notifications;
         // Whoever finds it free needs no messages, and as long as nobody waits there are none.
         if (listening) place.hear();
-        const outcome = await settle(clock, this.#try(wanted, true), left(), signal);
+        unanswered = this.#try(wanted, true);
+        const outcome = await settle(clock, unanswered, left(), signal);
+        if (outcome === undefined) return undefined;
+        unanswered = undefined;
         lease = leaseOf(outcome);
         if (lease !== undefined) return lease;
-        refused ||= outcome !== undefined;
-        if (outcome === undefined || left() <= 0) return undefined;
+        const { heldFor = 0, ...refusal } = outcome as Refusal;
+        queued ||= refusal.queued;
+        if (left() <= 0) return undefined;
         waited ??= acquisition?.wait('server');
         // Only what is asked after the beginning of listening cannot miss a message.
         place.hear();
         if (!listening && (await within(clock, longestPoll, notifications.listen()))) continue;
-        const { heldFor = 0 } = outcome as Refusal;
         const pause = Math.max(1, Math.min(pauseOf(heldFor, listening, poll), left()));
         await place.bell.heard(clock, pause, signal);
       }
     } finally {
       place.leave(lease !== undefined);
       waited?.(lease !== undefined);
-      if (lease === undefined && refused) wanted.inVain?.();
+      if (lease === undefined) withdraw(wanted, queued, unanswered);
     }
   }
 
@@ -130,6 +136,22 @@ function pauseOf(heldFor: number, listening: boolean, poll: number): number {
   const jitter = 0.5 + Math.random() / 2;
   if (heldFor <= 0) return poll * jitter;
   return Math.min(heldFor, (listening ? floor : poll) * jitter);
+}
+
+/** A try without an answer may still get a place in a queue: that is given up after it. */
+function withdraw(wanted: Wanted, queued: boolean, unanswered: Promise<Lease | Refusal> | undefined): void {
+  if (unanswered === undefined) {
+    if (queued) wanted.inVain?.();
+    return;
+  }
+  unanswered.then(
+    (late) => {
+      if ('queued' in late && (queued || late.queued)) wanted.inVain?.();
+    },
+    () => {
+      if (queued) wanted.inVain?.();
+    },
+  );
 }
 
 function leaseOf(outcome: Lease | Refusal | undefined): Lease | undefined {

@@ -54,8 +54,15 @@ export interface Held {
   readonly token: bigint;
 }
 
-/** `heldFor`: milliseconds until the present holder expires unless it is renewed, where the server knows. */
-export type Answer = readonly [Held, ...Held[]] | { readonly heldFor: number | undefined };
+/** A try that was not granted. */
+export interface Refusal {
+  /** Milliseconds until the present holder expires unless it is renewed, where the server knows. */
+  readonly heldFor: number | undefined;
+  /** It has a place in a queue, which is to be given up when nobody waits for it any more. */
+  readonly queued: boolean;
+}
+
+export type Answer = readonly [Held, ...Held[]] | Refusal;
 
 /** Without a term the leases live as long as the holder; with one, each has an expiry of its own. */
 export function acquireLeases(
@@ -84,12 +91,15 @@ export function acquireLeases(
 }
 
 export function readAnswers(row: Row | undefined, asks: readonly Ask[]): Answer[] {
-  const answers = new Array<Answer>(asks.length).fill({ heldFor: undefined });
+  const answers = new Array<Answer>(asks.length).fill({ heldFor: undefined, queued: false });
+  const queued = numbersOf(row?.queued);
+  for (const place of queued) answers[Number(place) - 1] = { heldFor: undefined, queued: true };
   const heldFor = numbersOf(row?.held_for);
   for (const [index, place] of numbersOf(row?.held).entries()) {
     const left = heldFor[index];
     answers[Number(place) - 1] = {
       heldFor: left === undefined || left === 'NULL' ? undefined : Number(left),
+      queued: queued.includes(place),
     };
   }
   const [tokens, slots] = [numbersOf(row?.tokens), numbersOf(row?.slots)];

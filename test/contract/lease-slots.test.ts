@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ArgumentError, Fencepost, type Lease, StaleTokenError } from 'fencepost';
+import { ArgumentError, Fencepost, type Lease, type LeaseOptions, StaleTokenError } from 'fencepost';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { heldOnServer } from '../support/grants.ts';
@@ -169,6 +169,33 @@ test('fair calls are served in their order across processes, and one that has gi
   expect(new Set(order).size).toBe(11);
   expect(await database.query('select from fencepost.ticket')).toEqual([]);
   for (const fencepost of processes) await fencepost.close();
+});
+
+test('of a process that waits for slots in several ways, whoever can have the next one is told', async () => {
+  await using holder = open();
+  await using fencepost = open();
+  const taken = await Promise.all([0, 1].map(() => holder.leases.acquire(key, { ttl, slots: 2 })));
+  const order: string[] = [];
+  const wait = (name: string, options: LeaseOptions) =>
+    fencepost.leases.acquire(key, { ttl, ...options }).then((lease) => {
+      order.push(name);
+      return lease;
+    });
+  const plain = wait('plain', { slots: 2 });
+  const fair = wait('fair', { slots: 2, fair: true });
+  await until('queued', async () => (await database.query('select from fencepost.ticket')).length === 1);
+  const started = performance.now();
+  await taken[0]?.release();
+  await release([await fair]);
+  await release([await plain]);
+  const one = wait('one', { slots: 1 });
+  const two = wait('two', { slots: 2 });
+  await release([await two]);
+  await taken[1]?.release();
+  await release([await one]);
+  expect(order).toEqual(['fair', 'plain', 'two', 'one']);
+  // Not only because it looks again from time to time.
+  expect(performance.now() - started).toBeLessThan(2_000);
 });
 
 test('limits that make no sense are refused', async () => {

@@ -35,8 +35,8 @@ test.each([
   {
     bug: 'the total is not kept',
     name: 'lease_take',
-    from: "lease_pick('', p_name, p_total, false)",
-    to: "lease_pick('', p_name, 10000, false)",
+    from: "lease_pick('', p_name, p_total, false, v_got)",
+    to: "lease_pick('', p_name, 10000, false, v_got)",
   },
   {
     bug: 'a sweep takes the row that tells of the others',

@@ -28,7 +28,7 @@ export interface Grant {
 /** What one ask comes to: its rows, or how many milliseconds the first of those in its way has left. */
 export type Taken =
   | { readonly rows: readonly [LeaseRow, LeaseRow | undefined] }
-  | { readonly heldFor: number | undefined };
+  | { readonly heldFor: number | undefined; readonly queued: boolean };
 
 /** Fails a statement as the server would. */
 export class Refused extends Error {
@@ -83,7 +83,8 @@ export class LeaseTable {
     if (row === undefined || full) {
       const inTheWay = full ? totalOf(resource) : resource;
       if (ask.waits) this.#wait(holder, ask, inTheWay, own !== -1);
-      return { heldFor: this.#heldFor(inTheWay, ahead) };
+      const queued = rows.tickets.some((ticket) => ticket.nonce === nonce);
+      return { heldFor: this.#heldFor(inTheWay, ahead), queued };
     }
     this.check(holder, epoch);
     rows.tickets = rows.tickets.filter((ticket) => ticket.nonce !== nonce);

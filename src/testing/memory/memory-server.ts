@@ -153,6 +153,7 @@ export class MemoryServer {
     const waits = texts(wants);
     const granted: [number, LeaseRow, LeaseRow | undefined][] = [];
     const held: [number, number | undefined][] = [];
+    const queued: number[] = [];
     for (const [place, name] of (names ?? []).entries()) {
       const ask: MemoryAsk = {
         resource: { tenant: tenants?.[place] ?? '', name },
@@ -166,8 +167,12 @@ export class MemoryServer {
       };
       const lasts = term === null ? undefined : milliseconds(term);
       const taken = this.leases.take(String(id), Number(epoch), lasts, ask);
-      if ('rows' in taken) granted.push([place + 1, ...taken.rows]);
-      else if (taken.heldFor !== undefined) held.push([place + 1, taken.heldFor]);
+      if ('rows' in taken) {
+        granted.push([place + 1, ...taken.rows]);
+        continue;
+      }
+      if (taken.heldFor !== undefined) held.push([place + 1, taken.heldFor]);
+      if (taken.queued) queued.push(place + 1);
     }
     return {
       rows: [
@@ -179,6 +184,7 @@ export class MemoryServer {
           total_tokens: list(granted.map(([, , total]) => total?.token)),
           held: list(held.map(([place]) => place)),
           held_for: list(held.map(([, left]) => left)),
+          queued: list(queued),
         },
       ],
     };
