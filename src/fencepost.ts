@@ -140,7 +140,7 @@ export class Fencepost implements AsyncDisposable {
       clock,
       schema,
       application: `${hostname()}:${pid}`,
-      revoked: (tokens) => this.leases.revoked(tokens),
+      revoked: (taken) => this.leases.revoked(taken),
       moved: async (holder) => {
         await Promise.all([this.leases.moved(holder), this.claims.moved(holder)]);
       },

@@ -7,9 +7,16 @@ import { type Holding, marginOf, type Tenure } from '../core/handle.ts';
 import { holderExpired } from '../core/sqlstate.ts';
 import type { Connection } from '../session/connection.ts';
 import type { Link } from '../session/link.ts';
-import { beatHolder, closeHolder, fenceHolder, openHolder, revokedOf, settleHolder } from '../sql/holder.ts';
+import {
+  beatHolder,
+  closeHolder,
+  fenceHolder,
+  openHolder,
+  readRevoked,
+  revokedOf,
+  settleHolder,
+} from '../sql/holder.ts';
 import type { Held } from '../sql/lease.ts';
-import { numbersOf } from '../sql/statement.ts';
 
 /** What keeps a lease alive: the process's heartbeat, or a fixed term of its own. */
 export interface LeaseTenure extends Tenure {
@@ -31,8 +38,8 @@ export interface HolderContext {
   readonly clock: Clock;
   readonly schema: string;
   readonly application: string;
-  /** Is told the tokens of what an operator has taken away from a holder of this process. */
-  revoked(tokens: ReadonlySet<bigint>): void;
+  /** Is told what an operator has taken away from a holder of this process. */
+  revoked(taken: readonly Held[]): void;
   /** The server has failed over: what the process holds under this holder is to be compared with what is there now. */
   moved(holder: Holder): Promise<void>;
 }
@@ -202,10 +209,10 @@ export class Holder implements LeaseTenure {
   /** Asks what was revoked, and again with what it has been told, until the server knows that it knows. */
   async #learn(): Promise<void> {
     const { link, revoked, schema } = this.#context;
-    for (let told: string[] = [], first = true; first || told.length > 0; first = false) {
+    for (let told: Held[] = [], first = true; first || told.length > 0; first = false) {
       const [row] = await link.query(revokedOf(schema, this.id, told), this.ttl / 5);
-      told = numbersOf(row?.answer);
-      revoked(new Set(told.map(BigInt)));
+      told = readRevoked(row);
+      revoked(told);
     }
   }
 

@@ -18,6 +18,7 @@ import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
 import { resourceText, type Sort, topicOf } from './resource.ts';
+import { Revocations } from './revocations.ts';
 
 /** What leases need of their surroundings. */
 export interface LeaseContext {
@@ -54,8 +55,8 @@ export class Granting implements LeaseKeeper {
   readonly #kept = new WeakSet<Lease>();
   /** Those that are free, and of which this process knows it. */
   readonly #told = new WeakSet<Lease>();
-  /** Tokens that were taken away before this process knew that it had them. */
-  readonly #revoked = new Set<bigint>();
+  /** What was taken away, perhaps before this process knew that it had it. */
+  readonly #revoked = new Revocations();
 
   constructor(context: LeaseContext) {
     this.#context = context;
@@ -192,8 +193,8 @@ export class Granting implements LeaseKeeper {
   }
 
   /** An operator has taken leases away. */
-  revoked(tokens: ReadonlySet<bigint>): void {
-    for (const token of tokens) this.#revoked.add(token);
+  revoked(taken: readonly Held[]): void {
+    this.#revoked.add(taken);
     for (const lease of this.#leases.list()) this.#checkRevoked(lease);
   }
 
@@ -203,7 +204,7 @@ export class Granting implements LeaseKeeper {
   }
 
   #checkRevoked(lease: Lease): void {
-    const taken = lease.held.filter(({ token }) => this.#revoked.delete(token));
+    const taken = lease.held.filter((held) => this.#revoked.take(held));
     if (taken.length > 0) lease.lose('revoked');
   }
 
@@ -240,7 +241,7 @@ export class Granting implements LeaseKeeper {
     lease.place = this.#leases.add(lease);
     if (points.grant.hasSubscribers)
       points.grant.publish({ ...lease.about(), waited: acquisition?.waited ?? 0 });
-    if (this.#revoked.size > 0) this.#checkRevoked(lease);
+    if (!this.#revoked.none) this.#checkRevoked(lease);
     return lease;
   }
 

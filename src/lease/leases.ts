@@ -8,7 +8,7 @@ import { type Check, duration, optional, validate, withDefault } from '../core/o
 import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
-import { type Refusal, type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
+import { type Held, type Refusal, type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
 import { Granting, type LeaseContext } from './granting.ts';
 import { type ResumeOptions, readHandOver, readResumeOptions } from './hand-over.ts';
 import type { Lease } from './lease.ts';
@@ -162,8 +162,8 @@ export class Leases {
   }
 
   /** An operator has taken leases away. @internal */
-  revoked(tokens: ReadonlySet<bigint>): void {
-    this.#granting.revoked(tokens);
+  revoked(taken: readonly Held[]): void {
+    this.#granting.revoked(taken);
   }
 
   /** The server has failed over. @internal */

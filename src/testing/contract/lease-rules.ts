@@ -217,6 +217,23 @@ export const leaseRules: readonly LeaseRule[] = [
     },
   },
   {
+    name: 'of leases that were taken together only the one that is revoked is lost',
+    async run({ one, other }) {
+      const names = ['a', 'b', 'c', 'd'];
+      const leases = await Promise.all(names.map((name) => one.leases.acquire(name, { ttl })));
+      const [first, , third, last] = leases as [Lease, Lease, Lease, Lease];
+      const lost = Promise.all([third, last].map(({ signal }) => once(signal, 'abort')));
+      for (const { name, token } of [third, last]) await other.leases.revoke(name, { token });
+      await first.renew();
+      await lost;
+      assert.deepEqual(
+        leases.map(({ state }) => state),
+        ['held', 'held', 'lost', 'lost'],
+      );
+      await Promise.all(leases.map((lease) => lease.release()));
+    },
+  },
+  {
     name: 'a lease is handed over once, with a greater token, and to nobody else',
     async run({ one, other, begin }) {
       const lease = await one.leases.acquire('a', { ttl });

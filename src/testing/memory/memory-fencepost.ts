@@ -96,7 +96,7 @@ export class MemoryFencepost implements AsyncDisposable {
       clock,
       schema,
       application: `memory:${world.processes}`,
-      revoked: (tokens) => this.leases.revoked(tokens),
+      revoked: (taken) => this.leases.revoked(taken),
       moved: async () => {},
     });
     notifications.hear(revokedMessage, () => this.#holders.beat());

@@ -19,7 +19,7 @@ export class MemoryServer {
   readonly #now: () => number;
   readonly #tell: (message: string) => void;
   /** Of each holder the tokens that it has not been told of. */
-  readonly #revocations = new Map<string, Set<bigint>>();
+  readonly #revocations = new Map<string, Set<string>>();
   #made = 0;
 
   constructor(
@@ -52,7 +52,7 @@ export class MemoryServer {
   readonly #functions: Readonly<Record<string, Run>> = {
     holder_open: (ttl, application) => this.#open(milliseconds(ttl), String(application)),
     holder_beat: (id) => this.#beat(String(id)),
-    holder_revoked: (id, told) => this.#revoked(String(id), texts(told).map(BigInt)),
+    holder_revoked: (id, told) => this.#revoked(String(id), JSON.parse(String(told))),
     holder_fence: (id) => {
       const holder = this.leases.rows.living(String(id));
       this.leases.check(String(id), holder?.epoch ?? 0);
@@ -141,10 +141,10 @@ export class MemoryServer {
     return { rows: [{ alive: holder === undefined ? 'f' : 't', revoked }] };
   }
 
-  #revoked(id: string, told: readonly bigint[]): Reply {
-    const tokens = this.#revocations.get(id) ?? new Set();
-    for (const token of told) tokens.delete(token);
-    return answer(list([...tokens]));
+  #revoked(id: string, told: readonly unknown[]): Reply {
+    const taken = this.#revocations.get(id) ?? new Set();
+    for (const one of told) taken.delete(JSON.stringify(one));
+    return answer(`[${[...taken].join()}]`);
   }
 
   #acquire(id: Value, epoch: Value, term: Value, ...columns: Value[]): Reply {
@@ -214,8 +214,9 @@ export class MemoryServer {
       .filter((row) => row.holder !== undefined && (only == null || row.token === BigInt(String(only))));
     for (const row of taken) {
       const holder = row.holder ?? '';
+      const told = JSON.stringify([resource.tenant, resource.name, row.slot, String(row.token)]);
       if (rows.holders.has(holder))
-        this.#revocations.set(holder, (this.#revocations.get(holder) ?? new Set()).add(row.token));
+        this.#revocations.set(holder, (this.#revocations.get(holder) ?? new Set()).add(told));
       row.revoked = true;
       row.expires = grace > 0 ? Math.min(row.expires ?? Infinity, this.#now() + grace) : undefined;
       if (grace <= 0) row.holder = undefined;
