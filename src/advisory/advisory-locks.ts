@@ -184,7 +184,7 @@ export class AdvisoryLocks {
     const { mode, wait, signal, fence } =
       given === undefined ? noOptions : validate('options', given, lockOptions);
     const asked: Asked = {
-      keys,
+      keys: [...keys],
       text,
       hashes,
       shared: mode === 'shared',
