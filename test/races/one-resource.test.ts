@@ -61,8 +61,8 @@ test('two holders at once would be found', limit, async () => {
     database.query,
     'lease_acquire',
     [
-      'where (l.holder_id is null\n',
-      "where (l.holder_id is null or clock_timestamp() > l.acquired_at + interval '1 millisecond'\n",
+      'and (l.holder_id is null\n',
+      "and (l.holder_id is null or clock_timestamp() > l.acquired_at + interval '1 millisecond'\n",
     ],
     ['l.holder_id <> all (v_live)', 'true'],
   );
