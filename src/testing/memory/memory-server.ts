@@ -18,7 +18,7 @@ export class MemoryServer {
   readonly leases: LeaseTable;
   readonly #now: () => number;
   readonly #tell: (message: string) => void;
-  /** Of each holder the tokens that it has not been told of. */
+  /** Of each holder what was revoked and it has not been told of. */
   readonly #revocations = new Map<string, Set<string>>();
   #made = 0;
 
