@@ -45,6 +45,7 @@ export async function raceForSlots(
   url: string,
   options: Slots,
   checked: Limits = limits(options.times),
+  at: (done: number) => void = () => {},
 ): Promise<Findings> {
   const { rounds, processes, callers, keys, tenants, times, ttl, every, seconds } = options;
   const random = new Random();
@@ -82,11 +83,12 @@ export async function raceForSlots(
   };
   try {
     const before = await drawn();
-    while (
-      (await drawn()) - before < rounds &&
-      ended.length === 0 &&
-      performance.now() - started < seconds * 1_000
+    for (
+      let done = 0;
+      done < rounds && ended.length === 0 && performance.now() - started < seconds * 1_000;
+      done = (await drawn()) - before
     ) {
+      at(done);
       await delay(every * random.next() * 2);
       const worker = random.below(processes);
       await children[worker]?.[Symbol.asyncDispose]();
@@ -173,5 +175,5 @@ await script(
     every: 2_000,
     seconds: 7_200,
   },
-  raceForSlots,
+  (url, options, at) => raceForSlots(url, options, undefined, at),
 );
