@@ -14,7 +14,9 @@ type Keys = readonly (readonly unknown[])[];
 export interface ClaimStatements {
   claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown, cursor: Cursor): Statement;
   claimNamedRows(table: ClaimTable, claimant: Claimant, keys: Keys): Statement;
-  completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): Statement;
+  /** Either all of them are in batches, or none. A `pinned` one was locked before, in the same transaction. */
+  completeRows(table: ClaimTable, claims: readonly ClaimedKey[], pinned?: boolean): Statement;
+  /** Either all of them are in batches, or none. */
   returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Return)[]): Statement;
   pinRow(table: ClaimTable, claim: ClaimedKey): Statement;
   freeUnknown(table: ClaimTable, holder: string, known: readonly ClaimedKey[]): Statement;

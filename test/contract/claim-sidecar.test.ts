@@ -22,7 +22,7 @@ await claimRules({
 
 const storage = 'sidecar';
 const kept = ({ query }: TestDatabase) =>
-  query<{ key: string }>('select key from fencepost.claim order by key');
+  query<{ key: string }>('select key from fencepost.claims order by key');
 
 test('nothing is written to the table but what completion writes, and nothing is left of what is done', async () => {
   await using database = await createDatabase();
@@ -129,7 +129,7 @@ test('a claim that was overtaken gets the rows behind, and as many as it asked f
 
 test('a claim that believes what it saw of a row before it was locked would be found', async () => {
   await using database = await createDatabase();
-  await plant(database.query, 'claim_take', ['where c.holder_id is null or', 'where true or']);
+  await plant(database.query, 'claim_take', ['where r.source_id = p_source and', 'where false and']);
   expect(await overtake(database)).toEqual({ first: ['1'], second: ['1', '2'] });
 });
 
