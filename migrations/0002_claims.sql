@@ -24,8 +24,8 @@ create table claim (
   primary key (tenant, source_id, key)
 ) with (fillfactor = 70);
 
--- Finds the claims of the dead, and those that are due.
-create index claim_kept on claim (source_id, holder_id, due) where holder_id is not null;
+-- Finds the claims of the dead, and those that are due, and whether there are any of a table.
+create index claim_kept on claim (source_id, holder_id, due);
 
 -- What one call claimed of rows that had no claim before: one row here for all of them. A row is in it by its place in
 -- keys, as long as the bit there is not set; that of a place that is none's was set from the beginning. tenants: one,
@@ -233,20 +233,25 @@ begin
   if exists (select from claim_batch b where b.source_id = p_source and b.holder_id = any (p_dead)) then
     v_flight := v_flight || claim_leave(p_source, p_dead, p_keys);
   end if;
-  select array_agg(case when not a.flight and not a.entry then a.key end order by a.place),
-    array_agg(a.entry and not a.flight order by a.place)
-  into v_fresh, v_old
-  from (
-    select k.key, k.place, coalesce(k.key in (select unnest(v_flight)), false) as flight, coalesce((
-      select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1), false) as entry
-    from unnest(p_tenants, p_keys) with ordinality k(tenant, key, place) offset 0) a;
+  if cardinality(v_flight) = 0 and not exists (select from claim c where c.source_id = p_source) then
+    v_fresh := p_keys;
+  else
+    select array_agg(case when not a.flight and not a.entry then a.key end order by a.place),
+      array_agg(a.entry and not a.flight order by a.place)
+    into v_fresh, v_old
+    from (
+      select k.key, k.place, coalesce(k.key in (select unnest(v_flight)), false) as flight, coalesce((
+        select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1), false) as entry
+      from unnest(p_tenants, p_keys) with ordinality k(tenant, key, place) offset 0) a;
+  end if;
   if cardinality(array_remove(v_fresh, null)) > 0 then
     loop
       insert into claim_batch as b (source_id, token, holder_id, tenants, keys, settled)
       select p_source, v_token, p_holder,
         case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, v_fresh,
-        (select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
-         from unnest(v_fresh) with ordinality f(key, place))::bit varying
+        case when array_position(v_fresh, null) is null then repeat('0', cardinality(v_fresh)) else (
+          select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
+          from unnest(v_fresh) with ordinality f(key, place)) end::bit varying
       on conflict do nothing;
       exit when found;
       v_token := v_token + 1;

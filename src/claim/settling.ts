@@ -71,7 +71,8 @@ export class Settling {
 
   async fail(key: string, claim: ClaimedKey, error: string): Promise<void> {
     const aside = { ...claim, after: undefined, error, unused: false };
-    if (!(await this.#commands.submit(kindOf(this.#return, aside), aside))) throw new StaleTokenError(key, claim.token);
+    if (!(await this.#commands.submit(kindOf(this.#return, aside), aside)))
+      throw new StaleTokenError(key, claim.token);
   }
 
   /** Tries until it is done or `needed` says that the row is free anyway. */

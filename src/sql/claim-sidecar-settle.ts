@@ -6,11 +6,7 @@ import { type ClaimTable, nobody } from './claim-table.ts';
 import { callOf, identifier, type Statement } from './statement.ts';
 
 /** Completes rows whose claim still has the token given. The row is locked before its claim, as for a claim. */
-export function completeRows(
-  table: ClaimTable,
-  claims: readonly ClaimedKey[],
-  pinned = false,
-): Statement {
+export function completeRows(table: ClaimTable, claims: readonly ClaimedKey[], pinned = false): Statement {
   if (inBatches(claims)) return completeBatched(table, claims, pinned);
   const { tenant, source } = namesOf(table);
   const next = table.key.length + 1;

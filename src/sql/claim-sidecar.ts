@@ -41,21 +41,17 @@ export function claimRows(
   limit: number,
   tenant: unknown,
   cursor: Cursor,
+  first = false,
 ): Statement {
   if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
+  if (first && !table.fair) return claimFresh(table, claimant, limit, tenant);
   const fair = isFair(table, tenant);
   const columns = `${locked(table)}${owner(table, tenant)}`;
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `for no key update of ${table.bare} skip locked`;
   const claims = claimsOf(table);
   const entries = entriesOf(table);
-  // Rows in flight come first in the order: to look each of them up would cost more than to read them all once. With
-  // the limit Postgres expects few enough entries to keep them hashed; the others are looked up. By the key alone: a
-  // row whose tenant was changed since is the same row.
-  const free = `${dead} is not null and (${columnsOf(table)}) not in (${batchedOf(table)})
-        and (not exists (select ${entries} and fp_c.holder_id is not null)
-          or (${columnsOf(table)}) not in (${flightOf(table)} limit 20000)
-            and not ${hasEntry(table, 'fp_c.holder_id is not null')})`;
+  const free = `${dead} is not null and ${unkept(table)}`;
   const shared = { columns: locked(table), free, most: '$3::integer', lock };
   // What is known by its claim is looked up row by row: a join could read the whole table.
   return {
@@ -84,6 +80,42 @@ export function claimRows(
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
       ), ${picked(table, fair)}, ${take(table, fair)}`,
     values: claimValues(table, claimant, limit, tenant, cursor),
+  };
+}
+
+/**
+ * Nobody has it. Rows in flight come first in the order: to look each of them up would cost more than to read them all
+ * once. With the limit Postgres expects few enough entries to keep them hashed; the others are looked up. By the key
+ * alone: a row whose tenant was changed since is the same row.
+ */
+function unkept(table: ClaimTable): string {
+  return `(${columnsOf(table)}) not in (${batchedOf(table)})
+        and (not exists (select ${entriesOf(table)} and fp_c.holder_id is not null)
+          or (${columnsOf(table)}) not in (${flightOf(table)} limit 20000)
+            and not ${hasEntry(table, 'fp_c.holder_id is not null')})`;
+}
+
+/**
+ * Claims rows that nobody has, unless there are others that could come before them in the order: left by the dead, or
+ * due again. Then it says that there is more, and takes none. To plan the statement that takes all of them costs more
+ * than to claim: 5.5 ms of processor time, where this took 2 (PostgreSQL 18, an index of 20,000 rows).
+ */
+function claimFresh(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown): Statement {
+  const entries = entriesOf(table);
+  const others = `select fp_c.holder_id ${entries} and fp_c.holder_id > ${nobody} union ${batchHolders(table)}`;
+  return {
+    name: 'claim_fresh_rows',
+    text: `with ${judged(table, others)}, fencepost_gate as materialized (
+        select cardinality(${dead}) = 0 and not exists (
+          select ${entries} and fp_c.holder_id = ${nobody} and fp_c.due <= now()) as open
+      ), fencepost_free as materialized (
+        select ${locked(table)} from ${table.table} where ${filter(table, tenant)} and (select open from fencepost_gate)
+        and ${unkept(table)} ${rowOrder(table)} limit $3::integer for no key update of ${table.bare} skip locked
+      ), fencepost_picked as materialized (
+        select *, row_number() over () as fp_rank from fencepost_free
+      ), ${take(table, false)}
+      union all select null, (null::${table.table}).* from fencepost_gate where not open`,
+    values: claimValues(table, claimant, limit, tenant, undefined),
   };
 }
 

@@ -12,7 +12,15 @@ type Keys = readonly (readonly unknown[])[];
 
 /** What there is to say to a table whose claims live on a holder, wherever they are kept. */
 export interface ClaimStatements {
-  claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown, cursor: Cursor): Statement;
+  /** The `first` of a call may find that there is more to look at; the next one does. */
+  claimRows(
+    table: ClaimTable,
+    claimant: Claimant,
+    limit: number,
+    tenant: unknown,
+    cursor: Cursor,
+    first?: boolean,
+  ): Statement;
   claimNamedRows(table: ClaimTable, claimant: Claimant, keys: Keys): Statement;
   /** Either all of them are in batches, or none. A `pinned` one was locked before, in the same transaction. */
   completeRows(table: ClaimTable, claims: readonly ClaimedKey[], pinned?: boolean): Statement;

@@ -59,7 +59,10 @@ export function facts({ key, types }: ClaimTable, texts: FactTexts): string {
     ...keys.map((one) => `to_jsonb(${one}) #>> '{}'`),
   ];
   const full = `json_build_array(${parts.join(', ')})::text`;
-  const short = names === undefined ? `'=' || ${keys[0]}` : `case when ${state} = 'b' then '=' || ${keys[0]} else ${full} end`;
+  const short =
+    names === undefined
+      ? `'=' || ${keys[0]}`
+      : `case when ${state} = 'b' then '=' || ${keys[0]} else ${full} end`;
   return `'=' || ${rank} || ' ' || coalesce(${token}, 0) || ' ' || coalesce(${attempts}, 0) || ' '
           || coalesce(${state}, 'r') || ${bare ? short : full} as fencepost`;
 }
