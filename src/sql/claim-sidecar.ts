@@ -97,8 +97,8 @@ function unkept(table: ClaimTable): string {
 
 /**
  * Claims rows that nobody has, unless there are others that could come before them in the order: left by the dead, or
- * due again. Then it says that there is more, and takes none. To plan the statement that takes all of them costs more
- * than to claim: 5.5 ms of processor time, where this took 2 (PostgreSQL 18, an index of 20,000 rows).
+ * due again. Then it says that there is more, and takes none. Of 9 ms of processor time for 500 rows its plan takes 2.7,
+ * where that of the statement for all of them takes 5.5 (PostgreSQL 18).
  */
 function claimFresh(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown): Statement {
   const entries = entriesOf(table);
