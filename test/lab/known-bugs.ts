@@ -48,7 +48,7 @@ export const knownBugs: readonly KnownBug[] = [
         const drawn = await this.#context.commands.run(draw);
         answer = await this.#context.commands.submit(kind, { ...call, metadata: String(drawn?.answer) });`,
       ),
-      tokenAsDrawn('f.metadata::bigint'),
+      tokenAsDrawn('p_metadata[v_free[f.n]]::bigint'),
     ],
     test: races('token-order', 'whose request was held up in the network has a greater token'),
   },
