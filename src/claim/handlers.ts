@@ -118,7 +118,11 @@ export class Handlers<Row, DB> {
     const pool = this.#pool;
     while (this.#running < pool.concurrency && !pool.stopped) {
       const claim = this.#queue[this.#next];
-      if (claim === undefined) return;
+      if (claim === undefined) {
+        // Else their rows stayed in memory until the next ones come.
+        if (this.#next > 0) this.takeBack();
+        return;
+      }
       this.#next += 1;
       // One that waited here until it was lost is somebody else's by now.
       if (claim.state === 'lost')
