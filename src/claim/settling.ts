@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { FencepostError, StaleTokenError } from '../core/errors.ts';
-import { Commands, type Kind } from '../session/commands.ts';
+import { Commands, type Kind, type Pending } from '../session/commands.ts';
 import { runIn } from '../session/transaction.ts';
 import type { ClaimedKey } from '../sql/claim.ts';
 import { type Return, readSettled } from '../sql/claim-columns-settle.ts';
@@ -69,6 +69,11 @@ export class Settling {
     });
   }
 
+  /** The same without work, for who hears of it instead: false when the row has another token. */
+  completeInCompany(pending: Pending<ClaimedKey, boolean>): void {
+    this.#commands.enqueue(kindOf(this.#complete, pending.call), pending);
+  }
+
   async fail(key: string, claim: ClaimedKey, error: string): Promise<void> {
     const aside = { ...claim, after: undefined, error, unused: false };
     if (!(await this.#commands.submit(kindOf(this.#return, aside), aside)))
@@ -110,7 +115,8 @@ export class Settling {
         const completed = await runIn('transaction', trx, completing);
         // Under the lock only `work` itself can have changed the row: then it has settled it in its own way. A batch is
         // not locked, and its answer says that the claim was given back meanwhile, as for a deadline.
-        if (claim.place !== null && completed.length === 0) throw new StaleTokenError(key, claim.token);
+        if (claim.place !== null && !readSettled(completed, 1)[0])
+          throw new StaleTokenError(key, claim.token);
       });
     } catch (error) {
       if (thrown !== undefined) throw thrown.error;

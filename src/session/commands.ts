@@ -50,6 +50,11 @@ export class Commands {
 
   /** Sends a call once. A loss of the connection rejects it: only the caller knows whether to repeat it is right. */
   submit<Call, Answer>(kind: Kind<Call, Answer>, call: Call): Promise<Awaited<Answer>> {
+    return new Promise((resolve, reject) => this.enqueue(kind, { call, resolve, reject }));
+  }
+
+  /** The same for who brings what hears of the answer. It may not throw. */
+  enqueue<Call, Answer>(kind: Kind<Call, Answer>, pending: Pending<Call, Answer>): void {
     let queue = this.#queues.get(kind) as Queue<Call, Answer> | undefined;
     if (queue === undefined) {
       queue = new Queue(kind);
@@ -62,7 +67,7 @@ export class Commands {
         this.#dispatch();
       });
     }
-    return queue.add(call);
+    queue.add(pending);
   }
 
   /** A statement that travels alone, and the first row of its answer. */
@@ -130,7 +135,8 @@ interface Sendable {
   fail(error: unknown): void;
 }
 
-interface Pending<Call, Answer> {
+/** A call, and who hears of its answer. */
+export interface Pending<Call, Answer> {
   readonly call: Call;
   resolve(answer: Awaited<Answer> | PromiseLike<Awaited<Answer>>): void;
   reject(error: unknown): void;
@@ -153,8 +159,8 @@ class Queue<Call, Answer> implements Sendable {
     return this.#kind.share ?? share;
   }
 
-  add(call: Call): Promise<Awaited<Answer>> {
-    return new Promise<Awaited<Answer>>((resolve, reject) => this.#pending.push({ call, resolve, reject }));
+  add(pending: Pending<Call, Answer>): void {
+    this.#pending.push(pending);
   }
 
   fail(error: unknown): void {

@@ -1,8 +1,8 @@
-import { arrays, type ClaimedKey, keyNames, matches, transposed } from './claim.ts';
-import type { Return } from './claim-columns-settle.ts';
+import { arrays, type ClaimedKey, keyArrays, keyNames, matches, tokenArray } from './claim.ts';
+import { placesOf, type Return } from './claim-columns-settle.ts';
 import { namesOf } from './claim-sidecar.ts';
 import type { ClaimTable } from './claim-table.ts';
-import { identifier, type Statement } from './statement.ts';
+import { identifier, plainArray, type Statement } from './statement.ts';
 
 /**
  * Completes rows whose claims are in batches and not settled. That is settled first, under the lock of the batch. The
@@ -27,14 +27,8 @@ export function completeBatched(
         select * from unnest(${arrays(table.types, 1)}, ${settled})
           with ordinality as fp_a(${keyNames(table)}, fp_settled, fp_place) where fp_settled = 1
       ), completed as (${completed} where ${matches(table, 'fp_a')} returning fp_a.fp_place)
-      select fp_place::text as place from ${pinned ? 'fencepost_asked' : 'completed'}`,
-    values: [
-      ...transposed(
-        table,
-        claims.map(({ key }) => key),
-      ),
-      ...placesOf(claims),
-    ],
+      ${placesOf(pinned ? 'fencepost_asked' : 'completed', claims.length)}`,
+    values: [...keyArrays(table, claims), ...namedPlaces(claims)],
   };
 }
 
@@ -42,12 +36,14 @@ export function completeBatched(
 export function returnBatched(table: ClaimTable, claims: readonly (ClaimedKey & Return)[]): Statement {
   return {
     name: 'return_rows',
-    text: `select fp_a.fp_place::text as place
-      from unnest(${identifier(table.schema)}.claim_return_batch(
-        ${namesOf(table).source}, $1::bigint[], $2::integer[], $3::float8[], $4::text[], $5::boolean[]))
-        with ordinality as fp_a(fp_settled, fp_place) where fp_a.fp_settled = 1`,
+    text: `with settled as materialized (
+        select fp_a.fp_place from unnest(${identifier(table.schema)}.claim_return_batch(
+          ${namesOf(table).source}, $1::bigint[], $2::integer[], $3::float8[], $4::text[], $5::boolean[]))
+          with ordinality as fp_a(fp_settled, fp_place) where fp_a.fp_settled = 1
+      )
+      ${placesOf('settled', claims.length)}`,
     values: [
-      ...placesOf(claims),
+      ...namedPlaces(claims),
       claims.map(({ after }) => after ?? -1),
       claims.map(({ error }) => error ?? ''),
       claims.map(({ unused }) => unused),
@@ -72,6 +68,6 @@ export function pinBatched(table: ClaimTable, { key, token, place }: ClaimedKey)
   };
 }
 
-function placesOf(claims: readonly ClaimedKey[]): unknown[] {
-  return [claims.map(({ token }) => String(token)), claims.map(({ place }) => place)];
+function namedPlaces(claims: readonly ClaimedKey[]): string[] {
+  return [tokenArray(claims), plainArray(claims.map(({ place }) => place ?? 0))];
 }
