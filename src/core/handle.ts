@@ -1,9 +1,9 @@
-import type { Place } from './chain.ts';
+import { type Linked, type Place, unlink } from './chain.ts';
 import { LockLostError, type LossReason, StateError } from './errors.ts';
 import { type HoldingSubject, points } from './events.ts';
 
 /** What a tenure tells of its end: something that is held under it. */
-export interface Holding {
+export interface Holding extends Linked {
   lose(reason: LossReason, cause?: unknown): void;
 }
 
@@ -39,6 +39,10 @@ export type HandleState = 'held' | 'doubtful' | 'lost' | 'released';
 export abstract class Handle implements AsyncDisposable {
   /** The key in readable form. */
   readonly key: string;
+  /** Among what its tenure keeps. @internal */
+  before: Linked | undefined = undefined;
+  /** @internal */
+  after: Linked | undefined = undefined;
   readonly #tenure: Tenure;
   readonly #place: Place;
   #lost: { readonly reason: LossReason; readonly cause: unknown } | undefined;
@@ -130,6 +134,11 @@ export abstract class Handle implements AsyncDisposable {
     this.ended();
   }
 
+  /** Its tenure does not tell it of its end any more. @internal */
+  leave(): void {
+    unlink(this);
+  }
+
   /** What holds it dies, as in a crash. @internal */
   die(): Promise<void> {
     return this.#tenure.die();
@@ -145,12 +154,17 @@ export abstract class Handle implements AsyncDisposable {
     this.#controller?.abort(this.#loss);
   }
 
-  async #release(): Promise<void> {
-    this.#place.leave();
+  /** Tells the server, and then that it has ended. @internal */
+  protected async return(): Promise<void> {
     try {
       await this.giveBack();
     } finally {
       this.ended();
     }
+  }
+
+  #release(): Promise<void> {
+    this.#place.leave();
+    return this.return();
   }
 }

@@ -99,20 +99,24 @@ export function readLeaseOptions(
 ): LeaseTerms {
   if (given === undefined)
     return defaultWait === Infinity ? unboundTerms : { ...unboundTerms, wait: defaultWait };
-  const { slots, mode, wait = defaultWait, ...options } = validate('options', given, leaseChecks);
+  const options = validate('options', given, leaseChecks);
+  const { ttl, wait = defaultWait, signal, renew, keep, slots, mode, fair, metadata } = options;
   if (slots !== undefined && mode !== undefined) {
     throw new ArgumentError('options.mode', 'no mode together with slots', mode);
   }
   if (slots?.total !== undefined && resource.tenant === '') {
     throw new ArgumentError('options.slots', 'a number, as the key has no tenant', slots);
   }
-  if (options.keep && options.renew) {
+  if (keep && renew) {
     throw new ArgumentError('options.keep', 'true only together with renew: false', true);
   }
-  const { limit, total } = slots ?? { limit: 1, total: undefined };
+  const { limit, total } = slots ?? alone;
   const shared = mode === 'shared';
-  return { ...options, wait, slots: limit, total, shared, width: shared ? 'readers' : limit };
+  const width = shared ? 'readers' : limit;
+  return { ttl, wait, signal, renew, keep, slots: limit, total, shared, fair, metadata, width };
 }
+
+const alone = { limit: 1, total: undefined };
 
 const slotLimits: Check<{ limit: number; total: number | undefined }> = (argument, value) => {
   const count = integer({ min: 1, max: mostSlots });

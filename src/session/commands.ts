@@ -19,6 +19,13 @@ export interface Kind<Call, Answer> {
   failed?(error: unknown, calls: readonly Call[]): Failed<Answer> | Promise<Failed<Answer>>;
 }
 
+/** A call, and what is done with its answer: at once, before those of the calls behind it are looked at. */
+export interface Pending<Call, Answer> {
+  readonly call: Call;
+  resolve(answer: Awaited<Answer> | PromiseLike<Awaited<Answer>>): void;
+  reject(error: unknown): void;
+}
+
 type Failed<Answer> = readonly Answer[] | undefined;
 
 interface Lane {
@@ -50,6 +57,11 @@ export class Commands {
 
   /** Sends a call once. A loss of the connection rejects it: only the caller knows whether to repeat it is right. */
   submit<Call, Answer>(kind: Kind<Call, Answer>, call: Call): Promise<Awaited<Answer>> {
+    return new Promise((resolve, reject) => this.send(kind, { call, resolve, reject }));
+  }
+
+  /** As `submit`, without a promise: for what has one already. */
+  send<Call, Answer>(kind: Kind<Call, Answer>, pending: Pending<Call, Answer>): void {
     let queue = this.#queues.get(kind) as Queue<Call, Answer> | undefined;
     if (queue === undefined) {
       queue = new Queue(kind);
@@ -62,7 +74,7 @@ export class Commands {
         this.#dispatch();
       });
     }
-    return queue.add(call);
+    queue.add(pending);
   }
 
   /** A statement that travels alone, and the first row of its answer. */
@@ -130,12 +142,6 @@ interface Sendable {
   fail(error: unknown): void;
 }
 
-interface Pending<Call, Answer> {
-  readonly call: Call;
-  resolve(answer: Awaited<Answer> | PromiseLike<Awaited<Answer>>): void;
-  reject(error: unknown): void;
-}
-
 /** The calls of one kind that have not been sent yet. */
 class Queue<Call, Answer> implements Sendable {
   readonly #kind: Kind<Call, Answer>;
@@ -153,8 +159,8 @@ class Queue<Call, Answer> implements Sendable {
     return this.#kind.share ?? share;
   }
 
-  add(call: Call): Promise<Awaited<Answer>> {
-    return new Promise<Awaited<Answer>>((resolve, reject) => this.#pending.push({ call, resolve, reject }));
+  add(pending: Pending<Call, Answer>): void {
+    this.#pending.push(pending);
   }
 
   fail(error: unknown): void {
@@ -164,13 +170,15 @@ class Queue<Call, Answer> implements Sendable {
   async send(session: Session, most: number): Promise<void> {
     const batch = this.#pending.splice(0, Math.min(this.#kind.limit, most));
     const calls = batch.map((pending) => pending.call);
+    let answers: readonly Answer[];
     try {
-      const answers = await this.#ask(session, calls);
-      for (let place = 0; place < batch.length; place += 1)
-        batch[place]?.resolve(answers[place] as Awaited<Answer>);
+      answers = await this.#ask(session, calls);
     } catch (error) {
       for (const pending of batch) pending.reject(error);
+      return;
     }
+    for (let place = 0; place < batch.length; place += 1)
+      batch[place]?.resolve(answers[place] as Awaited<Answer>);
   }
 
   /** A collision (40001, 40P01, 55P03) did nothing: the statement is sent again. */

@@ -38,7 +38,11 @@ export function plainArray(values: readonly (string | number | bigint | boolean)
 
 /** An array of any texts as Postgres reads it. */
 export function textArray(values: readonly string[]): string {
-  return `{${values.map((text) => `"${/["\\]/.test(text) ? text.replace(/["\\]/g, '\\$&') : text}"`).join()}}`;
+  if (values.length === 0) return '{}';
+  const plain = values.some((text) => /["\\]/.test(text))
+    ? values.map((text) => text.replace(/["\\]/g, '\\$&'))
+    : values;
+  return `{"${plain.join('","')}"}`;
 }
 
 /** The elements of a one-dimensional array of numbers as Postgres writes it: `{1,2}`. */
