@@ -5,6 +5,14 @@ export interface Statement {
   readonly values: readonly unknown[];
 }
 
+/** A transaction of several statements of ours. */
+export const begin: Statement = {
+  name: 'begin',
+  text: 'begin isolation level read committed read only',
+  values: [],
+};
+export const commit: Statement = { name: 'commit', text: 'commit', values: [] };
+
 /** A row as the server sent it: every value is text or null. */
 export type Row = Readonly<Record<string, string | null>>;
 
