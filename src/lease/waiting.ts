@@ -111,7 +111,11 @@ export class Waiting {
     let waited = place.mayTry ? undefined : acquisition?.wait('process');
     try {
       for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
-        while (!place.mayTry && left() > 0) await place.heard(clock, left(), signal);
+        while (!place.mayTry && left() > 0) {
+          // Whoever is in front may get the lease yet, and nobody would ring before its release.
+          if (this.#closed) throw closedError();
+          await place.heard(clock, left(), signal);
+        }
         if (!place.mayTry) return undefined;
         let listening = begun?.listening ?? false;
         if (unanswered === undefined) {
