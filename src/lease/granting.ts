@@ -131,7 +131,8 @@ export class Granting implements LeaseKeeper {
     for (let asked = first; ; asked = undefined) {
       const { epoch } = asked ?? holder;
       const asking = this.#ask(holder, kind, call, asked);
-      const answer = holder.fresh ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
+      const prompt = asked !== undefined || holder.fresh;
+      const answer = prompt ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
       if ('heldFor' in answer) return answer;
       if (!holder.fresh) await holder.freshen();
       if (!holder.live) throw lostMeanwhile(call);
