@@ -1347,7 +1347,8 @@ $$;
 
 -- Looks at the p_limit leases that follow a given one in the order of their keys, removes those that nobody has held for
 -- p_age, and answers how many, and the last one that it looked at: nothing when there are no more. A removed row takes
--- its token along, so the floor for new rows is lifted to it in the same transaction.
+-- its token along, so the floor for new rows is lifted to it in the same transaction. Places in queues whose process died
+-- go as well: otherwise they would stay until somebody asks for the same lease again.
 create or replace function lease_sweep(
   p_age interval, p_limit integer, p_tenant text, p_name text, p_slot integer,
   out swept integer, out last_tenant text, out last_name text, out last_slot integer)
@@ -1403,6 +1404,11 @@ begin
     -- After the rows, as next_token does it.
     update state set token_floor = v_floor where token_floor < v_floor;
   end if;
+
+  delete from ticket t
+  where (t.tenant, t.name) >= (p_tenant, p_name)
+    and (last_slot is null or (t.tenant, t.name) <= (last_tenant, last_name))
+    and not exists (select from holder h where h.id = t.holder_id and h.expires_at >= v_before);
 end
 $$;
 

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type MigrationBuilder, type RunnerOption, runner } from 'node-pg-migrate';
+import type { MigrationBuilder, RunnerOption } from 'node-pg-migrate';
 import { SchemaError } from './core/errors.ts';
 import { type Check, integer, optional, text, validate, withDefault } from './core/options.ts';
 import { databaseFailure } from './core/sqlstate.ts';
@@ -196,6 +196,8 @@ async function runWithin(
     }
   };
   try {
+    // Loaded where it is needed: it would be a third of what most commands load.
+    const { runner } = await import('node-pg-migrate');
     const applied = await runner({
       dbClient: { query } as unknown as RunnerClient,
       dir: folder,

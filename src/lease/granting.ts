@@ -157,12 +157,16 @@ export class Granting implements LeaseKeeper {
     const held = await this.#ask(holder, grants, call);
     if ('heldFor' in held) return held;
     if (first.age < first.ttl / 20) return this.#lease(first, held, call);
-    // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
-    const second = new FixedTerm(context, holder);
-    const renewed = await context.renew(held, second.ttl).catch((error: unknown) => error);
-    if (renewed === true && second.remaining() > 0) return this.#lease(second, held, call);
-    this.giveBack(second, held).catch(() => {});
-    throw typeof renewed === 'boolean' ? lostMeanwhile(call) : renewed;
+    for (;;) {
+      // The answer came late, and the term counts from when it was asked for: the lease gets a new one.
+      const second = new FixedTerm(context, holder);
+      const renewed = await context.renew(held, second.ttl).catch((error: unknown) => error);
+      if (renewed === true && second.remaining() > 0) return this.#lease(second, held, call);
+      // That answer was lost. The server gives another term as long as the one before has not ended there.
+      if (isInDoubt(renewed) && first.remaining() > 0) continue;
+      this.giveBack(second, held).catch(() => {});
+      throw typeof renewed === 'boolean' ? lostMeanwhile(call) : renewed;
+    }
   }
 
   giveBack(tenure: LeaseTenure, held: readonly Held[], lease?: Lease): Promise<void> {

@@ -165,7 +165,8 @@ export class Leases {
   /**
    * Removes leases that nobody has held for a long time, and answers how many. Not needed as long as there are few
    * different keys; a key for each order or user grows the table for ever. Later leases of a removed key get greater
-   * tokens all the same. It does not wait for anybody, and passes over what is in use. Call it from time to time, in one process.
+   * tokens all the same. Places in queues that processes left behind when they died go with them, uncounted. It does
+   * not wait for anybody, and passes over what is in use. Call it from time to time, in one process.
    *
    * @throws DatabaseError when the database cannot be asked; what was removed until then is gone. ArgumentError for
    * wrong arguments

@@ -1,6 +1,7 @@
 import { ArgumentError, Fencepost } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
 
 const database = await createDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
@@ -55,6 +56,25 @@ test('removes what was released or left behind long ago, and nothing that is hel
   expect(held.state).toBe('held');
   expect(fixed.state).toBe('held');
   await dead.close();
+});
+
+test('removes places in queues that a dead process left behind, wherever they are, and no others', async () => {
+  await using fencepost = new Fencepost({ connection: database.url });
+  await using _held = await fencepost.leases.acquire('queue', { fair: true });
+  const giveUp = new AbortController();
+  const waiting = fencepost.leases.acquire('queue', { fair: true, signal: giveUp.signal });
+  const queued = (): Promise<{ name: string }[]> =>
+    database.query<{ name: string }>('select name from fencepost.ticket order by name, id');
+  await until('it stands in the queue', async () => (await queued()).length === 1);
+  await database.query(
+    `insert into fencepost.ticket (tenant, name, holder_id, nonce, shared, since)
+     select '', n, gen_random_uuid(), gen_random_uuid(), false, now()
+     from unnest(array['a', 'queue', 'queue', 'zz', 'zzz']) n`,
+  );
+  await fencepost.leases.sweep({ olderThan: '30d', batch: 1 });
+  expect(await queued()).toEqual([{ name: 'queue' }]);
+  giveUp.abort();
+  await expect(waiting).rejects.toThrow();
 });
 
 test('keeps the floor: a key that was swept goes on above its last token, whatever the sequence says', async () => {

@@ -1,7 +1,7 @@
 import { Fencepost } from 'fencepost';
 import { expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
-import { heldOnServer } from '../support/grants.ts';
+import { heldBy, heldOnServer } from '../support/grants.ts';
 import { type Link, type Packet, startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 
@@ -141,6 +141,22 @@ test('with renew: false a lease whose answer came later than the ttl comes with 
   );
   expect(row?.left).toBeGreaterThan(540);
   lease.assertHeld();
+});
+
+test('the answer to that new term may be lost as well', { tags: ['F22', 'F23'] }, async () => {
+  await using database = await createDatabase();
+  await using proxy = await startProxy(database.url);
+  await using fencepost = new Fencepost({ connection: proxy.url });
+  const late = lateAnswers(1, 600);
+  let renewals = 0;
+  proxy.tap = (packet) => {
+    if (!packet.about('lease_renew')) return late(packet);
+    if (packet.direction === 'request') renewals += 1;
+    return packet.direction === 'answer' && renewals === 1 ? 'cut' : 'pass';
+  };
+  await using lease = await fencepost.leases.acquire('a', { ttl: '10s', renew: false });
+  expect(renewals).toBe(2);
+  expect(await heldOnServer(database)).toEqual(heldBy([lease]));
 });
 
 test.each([{ how: 'its wait has run out' }, { how: 'its signal has aborted' }])(

@@ -49,7 +49,7 @@ export const knownBugs: readonly KnownBug[] = [
         answer = await this.#context.commands.submit(kind, { ...call, metadata: String(drawn?.answer) });`,
       ),
       src('lease/leases', 'const plainly = acquisition === undefined', 'const plainly = false'),
-      tokenAsDrawn('f.metadata::bigint'),
+      tokenAsDrawn('p_metadata[v_free[f.n]]::bigint'),
     ],
     test: races('token-order', 'whose request was held up in the network has a greater token'),
   },

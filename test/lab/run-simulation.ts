@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { startChild } from '../support/child.ts';
+import { Progress } from '../support/progress.ts';
 import { simulate, usual } from './simulation.ts';
 import type { Seeds, Summary } from './simulation-worker.ts';
 
@@ -12,18 +13,21 @@ export async function runSimulation(count: number, from: number, guard = true): 
   const started = performance.now();
   const summaries: Summary[] = [];
   let next = from;
+  const sum = (
+    name: 'seeds' | 'simulatedMs' | 'grants' | 'faults' | 'refusedWrites' | 'staleWrites',
+  ): number => summaries.reduce((total, summary) => total + summary[name], 0);
+  const progress = new Progress('seeds', count);
   const lane = async (): Promise<void> => {
     while (next < from + count) {
       const seeds: Seeds = { from: next, count: Math.min(portion, from + count - next), guard };
       next += seeds.count;
       await using child = startChild(worker, seeds);
       summaries.push(await child.next<Summary>());
+      progress.at(sum('seeds'));
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, lane));
-  const sum = (
-    name: 'seeds' | 'simulatedMs' | 'grants' | 'faults' | 'refusedWrites' | 'staleWrites',
-  ): number => summaries.reduce((total, summary) => total + summary[name], 0);
+  progress[Symbol.dispose]();
   const failed = summaries.flatMap((summary) => summary.failed).sort((a, b) => a.seed - b.seed);
   const hours = (performance.now() - started) / 3_600_000;
   const figures = {

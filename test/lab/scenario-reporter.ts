@@ -1,9 +1,21 @@
-import type { Reporter, TestCase, TestModule, TestRunEndReason } from 'vitest/node';
+import type { Reporter, TestCase, TestModule, TestRunEndReason, TestSpecification } from 'vitest/node';
+import { Progress } from '../support/progress.ts';
 import { scenarios } from './scenarios.ts';
 
 /** Tells a run of the lab scenario by scenario: the fault, the promise, what was done and seen, and what came of it. */
 export default class ScenarioReporter implements Reporter {
   readonly #seen = new Map<string, string[]>();
+  #progress: Progress | undefined;
+  #ended = 0;
+
+  onTestRunStart(specifications: readonly TestSpecification[]): void {
+    this.#progress = new Progress('files', specifications.length);
+  }
+
+  onTestModuleEnd(): void {
+    this.#ended += 1;
+    this.#progress?.at(this.#ended);
+  }
 
   onUserConsoleLog({ taskId = '', content }: { taskId?: string; content: string }): void {
     this.#seen.set(taskId, [...(this.#seen.get(taskId) ?? []), ...content.trim().split('\n')]);
@@ -14,6 +26,7 @@ export default class ScenarioReporter implements Reporter {
     unhandled: readonly unknown[],
     reason: TestRunEndReason,
   ): void {
+    this.#progress?.[Symbol.dispose]();
     const tests = modules.flatMap((module) => [...module.children.allTests()]);
     const ran = tests.filter((test) => test.result().state !== 'skipped');
     const asked = new Set((process.env.FENCEPOST_LAB_SCENARIOS ?? '').split(' '));

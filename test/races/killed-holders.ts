@@ -30,7 +30,11 @@ const promised = 1_000;
 /** For whatever else the machine does meanwhile. */
 const grace = 10_000;
 
-export async function raceWithKills(url: string, { rounds, lanes, ttl }: KilledHolders): Promise<Findings> {
+export async function raceWithKills(
+  url: string,
+  { rounds, lanes, ttl }: KilledHolders,
+  at: (done: number) => void = () => {},
+): Promise<Findings> {
   const random = new Random();
   const violations: string[] = [];
   const counts = { killed: 0, 'while it asked': 0, 'while it held': 0 };
@@ -62,6 +66,7 @@ export async function raceWithKills(url: string, { rounds, lanes, ttl }: KilledH
     const key = `key ${lane}`;
     while (counts.killed < rounds && violations.length === 0) {
       counts.killed += 1;
+      at(counts.killed);
       await using child = startChild(new URL(import.meta.url), { url, key, ttl } satisfies Order);
       await child.next();
       const asked = now();

@@ -38,7 +38,10 @@ export interface MixedFaults {
 
 const workerModule = new URL('./mixed-faults-worker.ts', import.meta.url);
 
-export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
+export async function raceWithFaults(
+  options: MixedFaults,
+  at: (done: number) => void = () => {},
+): Promise<Findings> {
   const { rounds, seconds, processes, callers, keys, ttl, every } = options;
   const random = new Random();
   const ended: string[] = [];
@@ -114,6 +117,7 @@ export async function raceWithFaults(options: MixedFaults): Promise<Findings> {
       done < rounds && ended.length === 0 && performance.now() - started < seconds * 1_000;
       done = await written()
     ) {
+      at(done);
       await delay(every);
       const others = (Object.keys(commit) as (keyof typeof faults)[]).filter((name) => name !== 'clock set');
       const sets = clock !== undefined && (faults['clock set'] === 0 || random.below(3) === 0);
@@ -187,5 +191,5 @@ await script(
     guard: 1,
     steps: 0,
   },
-  (_, numbers) => raceWithFaults(numbers),
+  (_, numbers, at) => raceWithFaults(numbers, at),
 );

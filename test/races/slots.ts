@@ -21,6 +21,8 @@ export interface Slots {
   callers: number;
   keys: number;
   tenants: number;
+  /** How many times the limits below there may be: more grants come of one statement then. */
+  times: number;
   /** Milliseconds. */
   ttl: number;
   /** Milliseconds from one kill to the next. */
@@ -36,11 +38,16 @@ export interface Limits {
   readonly total: number;
 }
 
-export const limits: Limits = { slots: 5, tenant: 3, total: 7 };
+export const limits = (times: number): Limits => ({ slots: 5 * times, tenant: 3 * times, total: 7 * times });
 const workerModule = new URL('./slots-worker.ts', import.meta.url);
 
-export async function raceForSlots(url: string, options: Slots, checked: Limits = limits): Promise<Findings> {
-  const { rounds, processes, callers, keys, tenants, ttl, every, seconds } = options;
+export async function raceForSlots(
+  url: string,
+  options: Slots,
+  checked: Limits = limits(options.times),
+  at: (done: number) => void = () => {},
+): Promise<Findings> {
+  const { rounds, processes, callers, keys, tenants, times, ttl, every, seconds } = options;
   const random = new Random();
   const folder = await mkdtemp(join(tmpdir(), 'fencepost-slots-'));
   const pool = new pg.Pool({ connectionString: url, max: 1 });
@@ -49,7 +56,16 @@ export async function raceForSlots(url: string, options: Slots, checked: Limits 
   const fileOf = (worker: number): string => join(folder, `worker-${worker}`);
   const start = (worker: number): Child => {
     const file = fileOf(worker);
-    const argument: WorkerArgument = { url, worker, callers, keys, tenants, limits, ttl, file };
+    const argument: WorkerArgument = {
+      url,
+      worker,
+      callers,
+      keys,
+      tenants,
+      limits: limits(times),
+      ttl,
+      file,
+    };
     const child = startChild(workerModule, argument);
     void child.ended.then(({ code }) => {
       if (code !== 0 && code !== null) ended.push(`a process ended by itself, with ${code}`);
@@ -67,11 +83,12 @@ export async function raceForSlots(url: string, options: Slots, checked: Limits 
   };
   try {
     const before = await drawn();
-    while (
-      (await drawn()) - before < rounds &&
-      ended.length === 0 &&
-      performance.now() - started < seconds * 1_000
+    for (
+      let done = 0;
+      done < rounds && ended.length === 0 && performance.now() - started < seconds * 1_000;
+      done = (await drawn()) - before
     ) {
+      at(done);
       await delay(every * random.next() * 2);
       const worker = random.below(processes);
       await children[worker]?.[Symbol.asyncDispose]();
@@ -153,9 +170,10 @@ await script(
     callers: 16,
     keys: 4,
     tenants: 3,
+    times: 1,
     ttl: 1_000,
     every: 2_000,
     seconds: 7_200,
   },
-  raceForSlots,
+  (url, options, at) => raceForSlots(url, options, undefined, at),
 );

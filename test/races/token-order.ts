@@ -13,7 +13,11 @@ export interface TokenOrder {
   sessions: number;
 }
 
-export async function raceForTokens(url: string, { rounds, sessions }: TokenOrder): Promise<Findings> {
+export async function raceForTokens(
+  url: string,
+  { rounds, sessions }: TokenOrder,
+  at: (done: number) => void = () => {},
+): Promise<Findings> {
   const pool = new pg.Pool({ connectionString: url, max: sessions });
   const query = async <Row extends pg.QueryResultRow>(text: string): Promise<Row[]> =>
     (await pool.query<Row>(text)).rows;
@@ -28,6 +32,7 @@ export async function raceForTokens(url: string, { rounds, sessions }: TokenOrde
     const take = `select tokens[1] as token from fencepost.lease_acquire($1, 0, null, '{""}', '{one}', array[$2::uuid])`;
     const release = `select fencepost.lease_release($1, '{""}', '{one}', '{0}', array[$2::bigint])`;
     while (counts.grants < rounds) {
+      at(counts.grants);
       const { token } = await ask('take', take, [id, randomUUID()]);
       counts[token === null ? 'refusals' : 'grants'] += 1;
       if (token !== null) await ask('release', release, [id, token]);

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { migrate } from '../../src/migrate.ts';
 import type { ServerOptions } from '../../src/testing/servers/supervise.ts';
 import { startEmbedded } from '../servers/embedded.ts';
+import { Progress } from './progress.ts';
 
 /** What a race found: figures to print, and what must not have happened. */
 export interface Findings {
@@ -13,12 +14,13 @@ export interface Findings {
 
 /**
  * Makes a race runnable by `node`, in its long version, against a server of its own with a disk that is waited for:
- * prints what it found and exits with 1 when a promise was broken. Options can be given as `--name=value`.
+ * prints what it found and exits with 1 when a promise was broken. Options can be given as `--name=value`. How far it is
+ * it tells by `at`, as a part of the option `rounds`.
  */
 export async function script<Options extends Record<string, number | string>>(
   { url }: ImportMeta,
   defaults: Options,
-  run: (serverUrl: string, options: Options) => Promise<Findings>,
+  run: (serverUrl: string, options: Options, at: (done: number) => void) => Promise<Findings>,
   serverOptions: ServerOptions = {},
 ): Promise<void> {
   if (process.argv[1] !== fileURLToPath(url)) return;
@@ -35,7 +37,13 @@ export async function script<Options extends Record<string, number | string>>(
   await migrate({ connection: server.url });
   console.log(`${server.description}; ${JSON.stringify(chosen)}`);
   const started = performance.now();
-  const { figures, violations } = await run(server.url, chosen);
+  let progress: Progress | undefined;
+  const at = (done: number): void => {
+    progress ??= new Progress('rounds', Number(chosen.rounds));
+    progress.at(done);
+  };
+  const { figures, violations } = await run(server.url, chosen, at);
+  progress?.[Symbol.dispose]();
   const seconds = (performance.now() - started) / 1_000;
   for (const [name, value] of Object.entries({ ...figures, seconds: seconds.toFixed(1) })) {
     console.log(`${name.padEnd(28)} ${value}`);
