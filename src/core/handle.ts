@@ -1,9 +1,9 @@
-import { type Linked, type Place, unlink } from './chain.ts';
+import type { Place } from './chain.ts';
 import { LockLostError, type LossReason, StateError } from './errors.ts';
 import { type HoldingSubject, points } from './events.ts';
 
 /** What a tenure tells of its end: something that is held under it. */
-export interface Holding extends Linked {
+export interface Holding {
   lose(reason: LossReason, cause?: unknown): void;
 }
 
@@ -39,10 +39,6 @@ export type HandleState = 'held' | 'doubtful' | 'lost' | 'released';
 export abstract class Handle implements AsyncDisposable {
   /** The key in readable form. */
   readonly key: string;
-  /** Among what its tenure keeps. @internal */
-  before: Linked | undefined = undefined;
-  /** @internal */
-  after: Linked | undefined = undefined;
   readonly #tenure: Tenure;
   readonly #place: Place;
   #lost: { readonly reason: LossReason; readonly cause: unknown } | undefined;
@@ -132,11 +128,6 @@ export abstract class Handle implements AsyncDisposable {
     this.#releasing ??= Promise.resolve();
     this.#place.leave();
     this.ended();
-  }
-
-  /** Its tenure does not tell it of its end any more. @internal */
-  leave(): void {
-    unlink(this);
   }
 
   /** What holds it dies, as in a crash. @internal */

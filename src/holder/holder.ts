@@ -115,7 +115,7 @@ export class Holder implements LeaseTenure {
   }
 
   add(holding: Holding): Place {
-    return this.#holdings.join(holding);
+    return this.#holdings.add(holding);
   }
 
   /** A call begins that wants something of it: it is not closed for want of use before that has ended. */

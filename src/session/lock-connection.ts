@@ -119,7 +119,7 @@ export class LockConnection implements Tenure {
   }
 
   add(holding: Holding): Place {
-    return this.#holdings.join(holding);
+    return this.#holdings.add(holding);
   }
 
   /** Takes all keys of the set that are free; true when that was all of them, otherwise it holds none. */

@@ -1,6 +1,5 @@
 // @module-tag F08
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { unlink } from '../../src/core/chain.ts';
 import type { Holding } from '../../src/core/handle.ts';
 import { Holder } from '../../src/holder/holder.ts';
 import { FixedTerm } from '../../src/lease/fixed-term.ts';
@@ -56,11 +55,6 @@ async function watched(kind: keyof typeof tenures) {
   const tenure = await tenures[kind]();
   const losses: string[] = [];
   const holding: Holding = {
-    before: undefined,
-    after: undefined,
-    leave() {
-      unlink(holding);
-    },
     lose(reason) {
       losses.push(reason);
       place.leave();

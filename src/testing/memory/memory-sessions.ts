@@ -62,7 +62,7 @@ class MemorySession implements Tenure {
   }
 
   add(holding: Holding): Place {
-    return this.#holdings.join(holding);
+    return this.#holdings.add(holding);
   }
 
   async try(set: LockSet): Promise<boolean> {
