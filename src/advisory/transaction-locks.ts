@@ -7,8 +7,8 @@ import { familyOf, type Key, keyText } from '../core/key.ts';
 import { duration, oneOf, optional, signal, validate, withDefault } from '../core/options.ts';
 import {
   databaseFailure,
+  invalidValue,
   lockNotAvailable,
-  malformedText,
   noTransaction,
   sqlStateOf,
 } from '../core/sqlstate.ts';
@@ -61,6 +61,15 @@ interface Terms {
   readonly wait: number;
   readonly signal: AbortSignal | undefined;
 }
+
+const lockOptions = {
+  mode: withDefault(oneOf('exclusive', 'shared'), 'exclusive'),
+  wait: optional(duration({ max: Infinity })),
+  signal: optional(signal()),
+};
+
+/** Read once: most calls give none. */
+const noOptions = validate('options', {}, lockOptions);
 
 /** The shortest wait that `lock_timeout` knows. */
 const shortestWait = 1;
@@ -157,11 +166,8 @@ export class TransactionLocks {
     given: TransactionLockOptions | undefined,
     defaultWait: number,
   ): Promise<boolean> {
-    const options = validate('options', given, {
-      mode: withDefault(oneOf('exclusive', 'shared'), 'exclusive'),
-      wait: withDefault(duration({ max: Infinity }), defaultWait),
-      signal: optional(signal()),
-    });
+    const checked = given === undefined ? noOptions : validate('options', given, lockOptions);
+    const options: Terms = { ...checked, wait: checked.wait ?? defaultWait };
     if (!Acquisition.wanted) return this.#acquire(set, options);
     const family = familyOf(keyText('key', keys[0] as Key));
     const subject = {
@@ -195,7 +201,7 @@ export class TransactionLocks {
         const sqlState = sqlStateOf(error);
         if (sqlState === lockNotAvailable) return false;
         if (sqlState === noTransaction) throw notInTransaction('transaction', 'a client outside of one');
-        if (sqlState === malformedText) throw standby(error);
+        if (sqlState === invalidValue) throw standby(error);
         throw databaseFailure(`acquire ${text}`, error);
       }
     });
@@ -203,9 +209,9 @@ export class TransactionLocks {
 
   async #try(hash: string, mode: Mode): Promise<boolean> {
     const [row] = await runIn('transaction', this.#transaction, tryTransactionLock(hash, mode));
-    if (row?.inside !== 'true') throw notInTransaction('transaction', 'a client outside of one');
-    if (row.standby === 'true') throw standby();
-    return row.locked === 'true';
+    if (row?.outcome === 'standby') throw standby();
+    if (row?.outcome === 'outside') throw notInTransaction('transaction', 'a client outside of one');
+    return row?.outcome === 'locked';
   }
 
   async #wait(hashes: readonly string[], { mode, wait, signal }: Terms): Promise<void> {
@@ -232,16 +238,10 @@ const cancels: Kind<Waiter, undefined> = {
 const turns = new WeakMap<object, Promise<unknown>>();
 
 /** One call after the other on one transaction: of two at once, the one that fails would undo the other as well. */
-async function inTurn<T>(transaction: object, work: () => Promise<T>): Promise<T> {
-  const before = turns.get(transaction);
-  const turn = (async () => {
-    await before;
-    return work();
-  })();
-  turns.set(
-    transaction,
-    turn.catch(() => {}),
-  );
+function inTurn<T>(transaction: object, work: () => Promise<T>): Promise<T> {
+  const turn = turns.get(transaction)?.then(work) ?? work();
+  const over = (): void => {};
+  turns.set(transaction, turn.then(over, over));
   return turn;
 }
 

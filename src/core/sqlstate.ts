@@ -14,7 +14,7 @@ export const queryCanceled = '57014';
 /** A savepoint is refused: outside of a transaction block, and in one that has failed. */
 export const noTransaction = '25P01';
 export const failedTransaction = '25P02';
-export const malformedText = '22P02';
+export const invalidValue = '22023';
 
 const absent = new Set(['3F000', '42P01', '42883', '42703']);
 const limits = new Set(['53000', '53100', '53200', '53300', '54000']);

@@ -11,45 +11,44 @@ export const backend: Statement = {
 };
 
 /**
- * Takes the lock for the caller's transaction if it is free. Without parameters, so that it is one message: only then
- * does the clock tell a transaction block, where it stands still at BEGIN.
+ * Takes the lock for the caller's transaction if it is free, and answers with one word: `locked` or `refused`, or why it
+ * has not asked, `standby` or `outside` of a transaction. Without parameters, so that it is one message: only then does
+ * the clock tell a transaction block, where it stands still at BEGIN.
  */
 export function tryTransactionLock(key: string, mode: Mode): Statement {
   return {
     name: 'try_transaction_lock',
-    text: `select case when not standby then pg_catalog.pg_try_advisory_xact_lock${suffix(mode)}('${key}'::int8) end::text as locked,
-      standby::text, (transaction_timestamp() <> statement_timestamp())::text as inside
-      from (select pg_catalog.pg_is_in_recovery() as standby offset 0) as server`,
+    text: `select case when pg_catalog.pg_is_in_recovery() then 'standby'
+      when transaction_timestamp() = statement_timestamp() then 'outside'
+      when pg_catalog.pg_try_advisory_xact_lock${suffix(mode)}('${key}'::int8) then 'locked' else 'refused' end as outcome`,
     values: [],
   };
 }
 
 /**
  * Waits for the locks one after the other, in the order given, at most so many milliseconds in all; Infinity is for
- * ever. Fails with 55P03 when the time is up, and with 22P02 on a standby; otherwise `lock_timeout` is in the end what
- * it was before. An expression is evaluated after its arguments, and so the steps stand inside each other: set, lock,
- * set back. `lock_timeout` counts for each lock alone, so each gets what is left of the time.
+ * ever. Fails with 55P03 when the time is up, and with 22023 on a standby; otherwise `lock_timeout` is in the end what
+ * it was before: an expression is evaluated after its arguments, and these from left to right, so that it is read, set,
+ * and after the lock set back. It counts for each lock alone, so each gets what is left of the time.
  *
- * The keys come from a function that is joined to a single row: there is nothing that a planner could put in another
- * order.
+ * It is parsed and planned each time: 45 microseconds of PostgreSQL 18, and 86 with the old value out of a subquery.
  */
 export function awaitTransactionLocks(keys: readonly string[], mode: Mode, wait: number): Statement {
   const several = keys.length > 1;
   const limit = wait <= longestTimeout ? wait : 0;
   const left =
     several && limit > 0
-      ? `greatest(1, least(${limit}, ${limit} - extract(epoch from clock_timestamp() - at) * 1000))::int::text`
+      ? `greatest(1, least(${limit}, ${limit} - extract(epoch from clock_timestamp() - statement_timestamp()) * 1000))::int::text`
       : `'${limit}'`;
   const key = several ? 'key' : `'${keys[0]}'::int8`;
-  const bounded = `case when pg_catalog.set_config('lock_timeout', ${left}, true) is not null then ${key} end`;
-  const locked = `pg_catalog.pg_advisory_xact_lock${suffix(mode)}(${bounded}) is not null`;
+  const bound = `pg_catalog.set_config('lock_timeout', case when pg_catalog.pg_is_in_recovery() then 'standby' else ${left} end, true)`;
+  const locked = `pg_catalog.pg_advisory_xact_lock${suffix(mode)}(case when ${bound} is not null then ${key} end)`;
+  const before = `pg_catalog.concat(pg_catalog.current_setting('lock_timeout'), ${locked})`;
   return {
     name: 'await_transaction_locks',
-    text: `with start as materialized (
-        select pg_catalog.current_setting('lock_timeout') as before, clock_timestamp() as at,
-          (case when pg_catalog.pg_is_in_recovery() then 'the server is a standby' end)::int)
-      select pg_catalog.set_config('lock_timeout', case when ${locked} then before end, true)
-      from start${several ? `, unnest('{${keys.join(',')}}'::int8[]) as key` : ''}`,
+    text: `select pg_catalog.set_config('lock_timeout', ${before}, true)${
+      several ? ` from unnest('{${keys.join()}}'::int8[]) as key` : ''
+    }`,
     values: [],
   };
 }

@@ -48,6 +48,29 @@ describe('Postgres takes the locks of one statement in the order of the array', 
   });
 });
 
+describe('Postgres evaluates the arguments of a function from left to right', () => {
+  test.each(planners)('with: %s', async (settings) => {
+    await using clients = await connect(database, 1);
+    const [client] = clients;
+    await client.query(`${settings}; begin`);
+    const read = `current_setting('lock_timeout')`;
+    const set = (value: string) => `set_config('lock_timeout', '${value}', true)`;
+    for (const from of ['', 'from generate_series(1, 3)', 'from (select from pg_class limit 3) c']) {
+      await client.query(`select ${set('1h')}`);
+      const { rows } = await client.query(
+        `select concat(${read}, ' ', ${set('7s')}, ' ', ${read}) as seen ${from}`,
+      );
+      expect(rows[0]).toEqual({ seen: '1h 7s 7s' });
+      for (const old of ['0', '1234ms', '1h']) {
+        await client.query(`select ${set(old)}`);
+        const again = `concat(${read}, case when ${set('7s')} is not null then '' end)`;
+        await client.query(`select set_config('lock_timeout', ${again}, true) ${from}`);
+        expect((await client.query('show lock_timeout')).rows).toEqual([{ lock_timeout: old }]);
+      }
+    }
+  });
+});
+
 describe('one statement sets the timeout, locks, and sets it back', () => {
   test('the wait is bounded by the new timeout, and afterwards the old one is there', async () => {
     await using clients = await connect(database, 2);

@@ -1,4 +1,5 @@
 // @module-tag F09
+import { tracingChannel } from 'node:diagnostics_channel';
 import { DatabaseError, Fencepost, LockLostError, LockTimeoutError } from 'fencepost';
 import { afterAll, expect, test } from 'vitest';
 import { advisoryLocks, queued, sessionsOfFencepost } from '../support/advisory.ts';
@@ -125,6 +126,42 @@ test('a release that the server refuses ends the session, so that no lock stays 
   await plain[0].query('select pg_advisory_lock(2)');
   await expect(fencepost.advisory.acquireAll([1n, 2n, 3n], { wait: 0 })).rejects.toThrow(LockTimeoutError);
   await until('free', async () => (await advisoryLocks(own)).length === 1);
+});
+
+test('a statement that fails half-way while the next one takes the same shared keys leaves nobody with a lock that the server has not', async () => {
+  await using own = await createDatabase({ template: false });
+  // Found before the function of Postgres, and fails for one key.
+  await own.query(`
+    create schema first;
+    create function first.pg_try_advisory_lock_shared(key bigint) returns boolean language plpgsql as $$ begin
+      if key = 13 then raise 'unlucky'; end if;
+      return pg_catalog.pg_try_advisory_lock_shared(key);
+    end $$;
+    alter database ${own.name} set search_path = first, pg_catalog`);
+  await using fencepost = new Fencepost({ connection: own.url });
+  const before = await fencepost.advisory.acquire(1n);
+  const steps: string[] = [];
+  const watch = { start: () => steps.push('sent'), asyncEnd: () => steps.push('answered') };
+  const batches = tracingChannel('fencepost:batch');
+  batches.subscribe(watch as never);
+  const acquire = (key: bigint) => fencepost.advisory.acquire(key, { mode: 'shared' });
+  // Two statements of 128 calls. The first one locks 2 and fails before it comes to 3; the second one gets both.
+  const first = [2n, 13n, ...Array<bigint>(126).fill(3n)];
+  const second = [...Array<bigint>(64).fill(2n), ...Array<bigint>(64).fill(3n)];
+  const outcomes = await Promise.allSettled([...first, ...second].map(acquire));
+  batches.unsubscribe(watch as never);
+  expect(steps.slice(0, 3)).toEqual(['sent', 'sent', 'answered']);
+  expect(outcomes[0]).toMatchObject({ reason: { code: 'DATABASE', sqlState: 'P0001' } });
+  const granted = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const believed = new Set([before, ...granted].flatMap(({ key, state }) => (state === 'held' ? [key] : [])));
+  const known = async () => (await advisoryLocks(own)).map(({ key }) => `#${key}`);
+  const agreed = [...believed].toSorted();
+  await until('both sides know the same', async () => String((await known()).toSorted()) === String(agreed));
+  // Nor does one stay behind that nobody knows of.
+  await Promise.all([before, ...granted].map((lock) => lock.release()));
+  await until('free', async () => (await known()).length === 0);
+  await using after = await fencepost.advisory.acquireAll([1n, 2n, 3n]);
+  expect(after.state).toBe('held');
 });
 
 test('a process that loses a session with nothing held neither ends nor says so', async () => {
