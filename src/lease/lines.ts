@@ -103,7 +103,8 @@ export class Lines {
 
   enter(aim: Aim): Place {
     const place = new Place(aim, this.#notifications);
-    place.enter(this.#lines.get(aim.name) ?? this.#lines.add(aim.name, new Line(place)));
+    const { name } = aim;
+    place.enter(this.#lines.get(name) ?? this.#lines.add(name, new Line(place)));
     return place;
   }
 
