@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { Clock } from '../core/clock.ts';
-import { ArgumentError, DatabaseError, StandbyError } from '../core/errors.ts';
+import { ArgumentError, DatabaseError, StandbyError, StateError } from '../core/errors.ts';
 import { points, type SessionEvent } from '../core/events.ts';
 import type { Check } from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
@@ -179,10 +179,10 @@ export class Connection implements AsyncDisposable {
     return true;
   }
 
-  /** Says goodbye, or hangs up on a statement that is under way. */
-  async close(): Promise<void> {
+  /** Says goodbye, or hangs up on a statement that is under way, which rejects for this reason. */
+  async close(reason: Error = new Error('the connection was closed')): Promise<void> {
     if (this.#loss === undefined) {
-      this.#loss = new Error('the connection was closed');
+      this.#loss = reason;
       this.#tell('closed');
       this.#ended(this.#loss);
     }
@@ -281,12 +281,16 @@ function sessionGoesOn(error: unknown): boolean {
 }
 
 function lostBefore(cause: Error): DatabaseError {
-  const message = `the connection to the database was lost: ${cause.message}`;
+  const message =
+    cause instanceof StateError ? cause.message : `the connection to the database was lost: ${cause.message}`;
   return new DatabaseError(message, { cause, retriable: true, sqlState: undefined, inDoubt: false });
 }
 
 function lostDuring(name: string, cause: unknown): DatabaseError {
   const text = cause instanceof Error ? cause.message : String(cause);
-  const message = `the connection to the database was lost while it ran ${name}: ${text}`;
+  const message =
+    cause instanceof StateError
+      ? `this Fencepost was closed while the database ran ${name}`
+      : `the connection to the database was lost while it ran ${name}: ${text}`;
   return new DatabaseError(message, { cause, retriable: true, sqlState: undefined, inDoubt: true });
 }

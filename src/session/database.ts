@@ -66,7 +66,7 @@ export class Database {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#open].map((connection) => connection.close()));
+    await Promise.all([...this.#open].map((connection) => connection.close(closedError())));
   }
 
   async #check(connection: Connection): Promise<void> {

@@ -1,6 +1,8 @@
 import { Fencepost } from 'fencepost';
 import { afterAll, expect, test, vi } from 'vitest';
+import { connect, failure } from '../support/clients.ts';
 import { createDatabase } from '../support/database.ts';
+import { blockedIn } from '../support/sessions.ts';
 
 const database = await createDatabase({ template: false });
 afterAll(() => database[Symbol.asyncDispose]());
@@ -73,4 +75,20 @@ test('names a key that this process does not use only when it is told of it; the
     "select * from pg_stat_activity where query not like '%pg_stat_activity%'",
   );
   expect(JSON.stringify(visible)).not.toContain('secret-tenant');
+});
+
+test('a look that is under way when its Fencepost is closed says so', async () => {
+  await using own = await createDatabase();
+  await using clients = await connect(own, 1);
+  const fencepost = new Fencepost({ connection: own.url });
+  await clients[0].query('begin; lock table fencepost.lease in access exclusive mode');
+  const looking = failure(fencepost.inspect.leases());
+  await blockedIn(own, 'leases');
+  await fencepost.close();
+  expect(await looking).toMatchObject({
+    code: 'DATABASE',
+    message: expect.stringContaining('this Fencepost was closed while the database ran'),
+    cause: { code: 'STATE', message: 'this Fencepost is closed' },
+  });
+  await clients[0].query('rollback');
 });
