@@ -13,12 +13,13 @@ export type {
   RowOptions,
 } from './claim/definition.ts';
 export type { ClaimFinding } from './claim/findings.ts';
+export type { Handler } from './claim/handlers.ts';
 export type { PrepareOptions } from './claim/preparing.ts';
 export type { ClaimLimits, RowClaims, RowKey } from './claim/row-claims.ts';
 export type { AsideRow } from './claim/row-store.ts';
 export type { WorkEvent, WorkStats } from './claim/tally.ts';
 export type { WorkOptions } from './claim/work-options.ts';
-export type { Handler, Workers } from './claim/workers.ts';
+export type { Workers } from './claim/workers.ts';
 export type { Duration } from './core/duration.ts';
 export {
   ArgumentError,

@@ -1,12 +1,13 @@
 import type { Kysely, Transaction } from 'kysely';
-import type { Chain, Place } from '../core/chain.ts';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError, type LossReason, StateError } from '../core/errors.ts';
 import { type HoldingSubject, type SettleEvent, spans } from '../core/events.ts';
 import { Handle, type Tenure } from '../core/handle.ts';
 import { duration, optional, validate, withDefault } from '../core/options.ts';
-import type { ClaimedRow } from '../sql/claim.ts';
+import type { Pending } from '../session/commands.ts';
+import type { ClaimedKey, ClaimedRow } from '../sql/claim.ts';
 import type { Return } from '../sql/claim-columns-settle.ts';
+import { Completion } from './completion.ts';
 import type { AnyTables } from './query-text.ts';
 
 /** How a row is given back. */
@@ -23,12 +24,18 @@ export interface ClaimKeeper {
   /** The id of the holder that it lives on, if it does. */
   readonly holder: string | undefined;
   /** Fenced; rejects with a `StaleTokenError` when the row has another token. */
-  complete(claim: ClaimedRow, work?: (trx: Kysely<AnyTables>) => Promise<unknown>): Promise<void>;
-  fail(claim: ClaimedRow, error: string): Promise<void>;
+  complete(
+    key: string,
+    claim: ClaimedRow,
+    work?: (trx: Kysely<AnyTables>) => Promise<unknown>,
+  ): Promise<void>;
+  /** The same without work and without a promise, where completions share a statement. */
+  completeInCompany?(pending: Pending<ClaimedKey, boolean>): void;
+  fail(key: string, claim: ClaimedRow, error: string): Promise<void>;
   /** Ends when the row is free, or not this claim's any more. */
   giveBack(claim: ClaimedRow, way: Return): Promise<void>;
   /** The process has nothing to do with it any more; with a reason, when it was lost. */
-  ended(claim: ClaimedRow, reason: LossReason | undefined, place: Place | undefined): void;
+  ended(claim: ClaimedRow, index: number, reason: LossReason | undefined): void;
   readonly maxAttempts: number;
   /** Whether a row can be given back for later, and with a reason. */
   readonly keepsReturns: boolean;
@@ -48,16 +55,15 @@ export class Claim<Row, DB> extends Handle {
   readonly attempt: number;
   readonly #keeper: ClaimKeeper;
   readonly #claimed: ClaimedRow;
-  readonly #place: Place | undefined;
-  #among: Place | undefined;
-  #way: Return = { after: 0, error: undefined, unused: true };
-  #settling: Promise<void> | undefined;
+  readonly #index: number;
+  #way = asItWas;
+  #settling: { readonly over: Promise<void> } | undefined;
   #outcome: 'completed' | 'failed' | undefined;
 
-  /** @internal */
-  constructor(keeper: ClaimKeeper, tenure: Tenure, key: string, claimed: ClaimedRow, place?: Place) {
+  /** `index`: which it is of those that were claimed with it. @internal */
+  constructor(keeper: ClaimKeeper, tenure: Tenure, key: string, claimed: ClaimedRow, index = 0) {
     super(key, tenure);
-    this.#place = place;
+    this.#index = index;
     this.#keeper = keeper;
     this.#claimed = claimed;
     this.row = claimed.row as Row;
@@ -82,12 +88,47 @@ export class Claim<Row, DB> extends Handle {
    * });
    */
   complete(work?: (trx: Transaction<DB>) => Promise<unknown>): Promise<void> {
-    return this.#settle('completed', () =>
-      this.#keeper.complete(
-        this.#claimed,
-        work === undefined ? undefined : (trx) => work(trx as unknown as Transaction<DB>),
-      ),
+    if (work !== undefined) {
+      return this.#settle('completed', () =>
+        this.#keeper.complete(this.key, this.#claimed, (trx) => work(trx as unknown as Transaction<DB>)),
+      );
+    }
+    const completion = new Completion(this);
+    const refused = this.begin(completion);
+    return refused === undefined ? completion.over : Promise.reject(refused);
+  }
+
+  /** @internal */
+  get claimed(): ClaimedRow {
+    return this.#claimed;
+  }
+
+  /** Begins a completion without work; answers why not, if not. @internal */
+  begin(completion: Completion): StateError | undefined {
+    if (this.#settling !== undefined || this.releasing) return this.#settledAlready();
+    this.#settling = completion;
+    const keeper = this.#keeper;
+    if (keeper.completeInCompany !== undefined && !spans.settle.hasSubscribers) {
+      keeper.completeInCompany(completion);
+      return undefined;
+    }
+    this.#told('completed', () => keeper.complete(this.key, this.#claimed)).then(
+      () => completion.resolve(true),
+      (error: unknown) => completion.reject(error),
     );
+    return undefined;
+  }
+
+  /** @internal */
+  completed(): void {
+    this.#settling = settled;
+    this.#outcome = 'completed';
+    if (this.lossReason === undefined) this.given();
+  }
+
+  /** @internal */
+  notCompleted(): void {
+    this.#settling = undefined;
   }
 
   /**
@@ -97,7 +138,7 @@ export class Claim<Row, DB> extends Handle {
    * which has nowhere to set it
    */
   fail(error: unknown): Promise<void> {
-    return this.#settle('failed', () => this.#keeper.fail(this.#claimed, textOf(error)));
+    return this.#settle('failed', () => this.#keeper.fail(this.key, this.#claimed, textOf(error)));
   }
 
   /**
@@ -118,7 +159,7 @@ export class Claim<Row, DB> extends Handle {
         options,
       );
     }
-    await this.#settling?.catch(() => {});
+    await this.#settling?.over.catch(() => {});
     const spent = error !== undefined && this.attempt >= this.#keeper.maxAttempts;
     this.#way = {
       after: spent ? undefined : after,
@@ -128,11 +169,6 @@ export class Claim<Row, DB> extends Handle {
     return super.release();
   }
 
-  /** Stands there until it ends. @internal */
-  enter(claims: Chain<Handle>): void {
-    this.#among = claims.add(this);
-  }
-
   /** Whether it was completed, failed or given back, by this process and as far as it has heard. */
   get settled(): boolean {
     return this.outcome !== undefined;
@@ -140,7 +176,7 @@ export class Claim<Row, DB> extends Handle {
 
   /** How it was settled. One that was given back with an error counts as failed, as far as this attempt goes. */
   get outcome(): 'completed' | 'failed' | 'released' | undefined {
-    if (this.#outcome !== undefined || this.state !== 'released') return this.#outcome;
+    if (this.#outcome !== undefined || !this.releasing) return this.#outcome;
     return this.#way.error === undefined ? 'released' : 'failed';
   }
 
@@ -165,15 +201,12 @@ export class Claim<Row, DB> extends Handle {
 
   /** @internal */
   protected ended(): void {
-    this.#keeper.ended(this.#claimed, this.#outcome === undefined ? this.lossReason : undefined, this.#place);
-    this.#among?.leave();
+    this.#keeper.ended(this.#claimed, this.#index, this.#outcome === undefined ? this.lossReason : undefined);
   }
 
   #settle(outcome: 'completed' | 'failed', work: () => Promise<void>): Promise<void> {
-    if (this.#settling !== undefined || this.state === 'released') {
-      return Promise.reject(new StateError(`${this.key} was settled already`));
-    }
-    const settling = this.#told(outcome, work).then(
+    if (this.#settling !== undefined || this.releasing) return Promise.reject(this.#settledAlready());
+    const over = this.#told(outcome, work).then(
       () => {
         this.#outcome = outcome;
         if (this.lossReason === undefined) this.given();
@@ -183,10 +216,17 @@ export class Claim<Row, DB> extends Handle {
         throw error;
       },
     );
-    this.#settling = settling;
-    return settling;
+    this.#settling = { over };
+    return over;
+  }
+
+  #settledAlready(): StateError {
+    return new StateError(`${this.key} was settled already`);
   }
 }
+
+const asItWas: Return = { after: 0, error: undefined, unused: true };
+const settled = { over: Promise.resolve() };
 
 const longestError = 2_000;
 

@@ -1,5 +1,4 @@
 import { pause } from '../core/abort.ts';
-import type { Place } from '../core/chain.ts';
 import { DatabaseError, LockLostError } from '../core/errors.ts';
 import { hasState, holderFenced, isCollision } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
@@ -7,19 +6,15 @@ import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Statement } from '../sql/statement.ts';
-import type { ClaimContext } from './register.ts';
+import type { ClaimContext, RegisteredRows } from './register.ts';
 import type { UserDatabase } from './user-database.ts';
-
-/** A row of this process, until it leaves the register. */
-export interface Registered {
-  readonly row: ClaimedRow;
-  readonly place: Place;
-}
 
 /** What a claim came to. */
 export interface Taken {
   readonly holder: Holder;
-  readonly claimed: readonly Registered[];
+  readonly claimed: readonly ClaimedRow[];
+  /** The same, in the register. */
+  readonly registered: RegisteredRows;
   /** How many rows were set aside on the way. */
   readonly aside: number;
   /** How many rows somebody else got meanwhile. */
@@ -44,31 +39,24 @@ export class Claiming {
       this.#ttl,
       () => table.table,
       async (holder) => {
-        const { claimed, aside, refused } = await this.#ask(table, holder, statement);
-        if (claimed.length > 0) await holder.freshen();
+        const taken = await this.#ask(table, holder, statement);
+        if (taken.claimed.length > 0) await holder.freshen();
         if (!holder.live) throw new LockLostError(table.table, 'expired');
-        return { holder, claimed, aside, refused };
+        return taken;
       },
     );
   }
 
-  async #ask(
-    table: ClaimTable,
-    holder: Holder,
-    statement: (holder: Holder) => Statement,
-  ): Promise<Omit<Taken, 'holder'>> {
+  async #ask(table: ClaimTable, holder: Holder, statement: (holder: Holder) => Statement): Promise<Taken> {
     for (let collisions = 0; ; ) {
       try {
         const register = this.#context.registers.of(table.oid);
         return await register.run(async () => {
           const rows = readClaimed(await this.#database.query(statement(holder)));
-          const claimed: Registered[] = [];
-          let aside = 0;
-          for (const row of rows) {
-            if (row.aside) aside += 1;
-            else if (!row.refused) claimed.push({ row, place: register.add(holder, row) });
-          }
-          return { claimed, aside, refused: rows.length - claimed.length - aside };
+          const claimed = rows.every(isClaimed) ? rows : rows.filter(isClaimed);
+          const aside = rows.length === claimed.length ? 0 : rows.filter((row) => row.aside).length;
+          const registered = register.add(holder, claimed);
+          return { holder, claimed, registered, aside, refused: rows.length - claimed.length - aside };
         });
       } catch (error) {
         if (error instanceof DatabaseError && error.inDoubt) {
@@ -111,4 +99,8 @@ export class Claiming {
       }
     });
   }
+}
+
+function isClaimed({ aside, refused }: ClaimedRow): boolean {
+  return !aside && !refused;
 }

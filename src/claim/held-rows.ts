@@ -185,7 +185,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
       holder: undefined,
       maxAttempts: Infinity,
       keepsReturns: false,
-      complete: async (_, work) => {
+      complete: async (_key, _row, work) => {
         if (term.over) throw new StaleTokenError(key, row.token);
         await term.work((stirred) => this.#complete(table, key, { trx, term, row }, work, stirred));
         committed = true;
@@ -194,7 +194,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
         throw new StateError(`storage 'held' keeps nothing of ${key}, and so cannot set it aside`);
       },
       giveBack: end,
-      ended: (_, reason) => {
+      ended: (_row, _index, reason) => {
         this.#claims.delete(claim);
         if (reason !== undefined) void end();
         else if (committed) void end();
@@ -210,7 +210,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     table: ClaimTable,
     key: string,
     { trx, term, row }: Held,
-    work: Parameters<ClaimKeeper['complete']>[1],
+    work: Parameters<ClaimKeeper['complete']>[2],
     stirred: () => void,
   ): Promise<void> {
     const schema = this.#context.schema;

@@ -1,18 +1,16 @@
 import { Chain } from '../core/chain.ts';
 import { elapsed, type Moment } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
-import { type LossReason, lossTexts } from '../core/errors.ts';
 import { points } from '../core/events.ts';
-import type { Handle } from '../core/handle.ts';
 import type { Holder } from '../holder/holder.ts';
-import { type ClaimedRow, withoutOurs } from '../sql/claim.ts';
+import { withoutOurs } from '../sql/claim.ts';
 import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
 import { forgetRows } from '../sql/claim-sidecar-settle.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
-import { Attempt } from './attempt.ts';
-import { Claim, type ClaimKeeper } from './claim.ts';
-import { Claiming, type Registered } from './claiming.ts';
+import { Claim } from './claim.ts';
+import { ClaimedBatch } from './claimed-batch.ts';
+import { Claiming, type Taken } from './claiming.ts';
 import type { Definition } from './definition.ts';
 import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
@@ -28,7 +26,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   readonly #definition: Definition;
   readonly #database: UserDatabase;
   readonly #claiming: Claiming;
-  readonly #claims = new Chain<Handle>();
+  readonly #batches = new Chain<ClaimedBatch<Row, DB>>();
   #settling: Settling | undefined;
   /** The table that something was claimed of. */
   #claimed: ClaimTable | undefined;
@@ -46,7 +44,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
     this.#claimed = table;
     await this.#forgetNowAndThen(table);
-    const claims: Claim<Row, DB>[] = [];
+    let claims: Claim<Row, DB>[] = [];
     for (let tries = 1; ; tries += 1) {
       const left = limit - claims.length;
       const cursor = this.#cursor;
@@ -56,15 +54,11 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       // What is claimed already is not forgotten for what could not be added to it.
       const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
       if (taken === undefined) return claims;
-      const { holder, claimed, aside, refused } = taken;
+      const { claimed, aside, refused } = taken;
       const ended = table.perKey !== undefined && claimed.length + refused + aside < left;
-      this.#cursor = ended
-        ? undefined
-        : cursorAfter(
-            claimed.map(({ row }) => row),
-            cursor,
-          );
-      claims.push(...this.#hand(table, holder, claimed));
+      this.#cursor = ended ? undefined : cursorAfter(claimed, cursor);
+      const handed = this.#hand(table, taken);
+      claims = claims.length === 0 ? handed : [...claims, ...handed];
       // Rows that were set aside may have stood in the way of others.
       const inVain = claims.length === 0 && aside > 0;
       const more = refused > 0 || inVain || (ended && cursor !== undefined);
@@ -74,10 +68,10 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
 
   async claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]> {
     this.#claimed = table;
-    const { holder, claimed } = await this.#claiming.claim(table, (one) =>
-      statementsOf(table).claimNamedRows(table, one, keys),
+    const taken = await this.#claiming.claim(table, (holder) =>
+      statementsOf(table).claimNamedRows(table, holder, keys),
     );
-    return this.#hand(table, holder, claimed);
+    return this.#hand(table, taken);
   }
 
   async aside(table: ClaimTable, limit: number, tenant: unknown): Promise<AsideRow<Row>[]> {
@@ -111,7 +105,8 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#claims.list().map((claim) => claim.release()));
+    const claims = this.#batches.list().flatMap((batch) => batch.claims);
+    await Promise.allSettled(claims.map((claim) => claim.release()));
   }
 
   /** Claims beside the table outlive their rows, and would be looked at by each claim. */
@@ -125,40 +120,19 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   /** The claims of rows that one statement took. */
-  #hand(table: ClaimTable, holder: Holder, rows: readonly Registered[]): Claim<Row, DB>[] {
+  #hand(table: ClaimTable, { holder, claimed, registered }: Taken): Claim<Row, DB>[] {
+    if (claimed.length === 0) return [];
     const { clock } = this.#context;
-    const { deadline, name, shape } = this.#definition;
+    const { shape } = this.#definition;
     this.#settling ??= new Settling(this.#database, table, clock);
-    const settling = this.#settling;
-    const keyOf = (row: ClaimedRow): string => `${shape.table} ${row.key.join('/')}`;
-    const keeper: ClaimKeeper = {
-      table: name,
-      holder: holder.id,
-      maxAttempts: shape.maxAttempts,
-      keepsReturns: true,
-      complete: (row, work) => settling.complete(keyOf(row), row, work),
-      fail: (row, error) => settling.fail(keyOf(row), row, error),
-      giveBack: (row, way) => settling.giveBack(row, way, () => holder.live),
-      ended: (row, reason, place) => {
-        // Lost for the process, and not by it: the holder lives on, and the row with it.
-        if (reason === undefined || !holder.live) place?.leave();
-        else void this.#expel(settling, holder, row, reason).finally(() => place?.leave());
-      },
-    };
-    return rows.map(({ row, place }) => {
-      const tenure = deadline === Infinity ? holder : new Attempt(holder, clock, deadline);
-      const claim = new Claim<Row, DB>(keeper, tenure, keyOf(row), row, place);
-      claim.enter(this.#claims);
+    const context = { definition: this.#definition, settling: this.#settling, clock };
+    const batch = new ClaimedBatch<Row, DB>(context, holder, registered, this.#batches);
+    return claimed.map((row, index) => {
+      const key = row.key.length === 1 ? row.key[0] : row.key.join('/');
+      const claim = new Claim<Row, DB>(batch, batch, `${shape.table} ${key}`, row, index);
+      batch.put(claim);
       if (points.grant.hasSubscribers) points.grant.publish({ ...claim.about(), waited: 0 });
       return claim;
     });
-  }
-
-  async #expel(settling: Settling, holder: Holder, row: ClaimedRow, reason: LossReason): Promise<void> {
-    const { maxAttempts } = this.#definition.shape;
-    const unused = reason === 'shutdown';
-    const after = !unused && row.attempt >= maxAttempts ? undefined : 0;
-    const error = unused ? undefined : lossTexts[reason];
-    await settling.giveBack(row, { after, error, unused }, () => holder.live).catch(() => {});
   }
 }

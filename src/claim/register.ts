@@ -27,25 +27,55 @@ export class Registers {
   }
 }
 
+/** Rows that one claim took, each until the process has nothing to do with it any more. */
+export class RegisteredRows {
+  readonly #rows: (ClaimedKey | undefined)[];
+  readonly #place: Place | undefined;
+  #left: number;
+
+  constructor(rows: readonly ClaimedKey[], among: Chain<RegisteredRows>) {
+    this.#rows = [...rows];
+    this.#left = rows.length;
+    this.#place = rows.length === 0 ? undefined : among.add(this);
+  }
+
+  get list(): ClaimedKey[] {
+    return this.#rows.filter((row) => row !== undefined);
+  }
+
+  /** Strikes out the row at this index. */
+  strike(index: number): void {
+    if (this.#rows[index] === undefined) return;
+    this.#rows[index] = undefined;
+    this.#left -= 1;
+    if (this.#left === 0) this.#place?.leave();
+  }
+}
+
 /** What this process has claimed of one table, in all definitions, and the calls that are about to claim more. */
 export class Register {
-  readonly #rows = new Map<Holder, Chain<ClaimedKey>>();
+  readonly #rows = new Map<Holder, Chain<RegisteredRows>>();
   readonly #underWay = new Set<Promise<unknown>>();
   #recovering: Promise<void> | undefined;
 
-  /** Until it leaves. */
-  add(holder: Holder, row: ClaimedKey): Place {
+  /** Until they are struck out. */
+  add(holder: Holder, added: readonly ClaimedKey[]): RegisteredRows {
     let rows = this.#rows.get(holder);
     if (rows === undefined) {
       for (const [other, chain] of this.#rows) if (chain.empty) this.#rows.delete(other);
       rows = new Chain();
       this.#rows.set(holder, rows);
     }
-    return rows.add(row);
+    return new RegisteredRows(added, rows);
   }
 
   known(holder: Holder): ClaimedKey[] {
-    return this.#rows.get(holder)?.list() ?? [];
+    return (
+      this.#rows
+        .get(holder)
+        ?.list()
+        .flatMap((rows) => rows.list) ?? []
+    );
   }
 
   /** Runs a claim, not while a lost answer is being looked for. */

@@ -10,6 +10,7 @@ import type { Claim } from './claim.ts';
 import type { ColumnOf, definitionOf } from './definition.ts';
 import { examine } from './doctor.ts';
 import type { ClaimFinding } from './findings.ts';
+import type { Handler } from './handlers.ts';
 import { HeldRows } from './held-rows.ts';
 import { LivingRows } from './living-rows.ts';
 import { type PrepareOptions, Preparing } from './preparing.ts';
@@ -18,7 +19,7 @@ import type { AsideRow, RowStore } from './row-store.ts';
 import { UserDatabase } from './user-database.ts';
 import { Waking } from './waking.ts';
 import type { WorkOptions } from './work-options.ts';
-import { type Handler, Workers, type WorkSource } from './workers.ts';
+import { Workers, type WorkSource } from './workers.ts';
 
 /** How many rows are claimed, and whose. */
 export interface ClaimLimits {

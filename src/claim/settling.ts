@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import { pause } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import { FencepostError, StaleTokenError } from '../core/errors.ts';
-import { Commands, type Kind } from '../session/commands.ts';
+import { Commands, type Kind, type Pending } from '../session/commands.ts';
 import { runIn } from '../session/transaction.ts';
 import type { ClaimedKey } from '../sql/claim.ts';
 import { type Return, readSettled } from '../sql/claim-columns-settle.ts';
@@ -55,6 +55,11 @@ export class Settling {
     return this.#commands.submit(this.#complete, claim).then((found) => {
       if (!found) throw new StaleTokenError(key, claim.token);
     });
+  }
+
+  /** The same without work, for who hears of it instead: false when the row has another token. */
+  completeInCompany(pending: Pending<ClaimedKey, boolean>): void {
+    this.#commands.enqueue(this.#complete, pending);
   }
 
   async fail(key: string, claim: ClaimedKey, error: string): Promise<void> {

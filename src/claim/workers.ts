@@ -1,10 +1,10 @@
 import { pause, within } from '../core/abort.ts';
-import { Chain } from '../core/chain.ts';
-import { type Clock, elapsed, type Moment } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
-import { ArgumentError, FencepostError, StaleTokenError } from '../core/errors.ts';
+import { ArgumentError, FencepostError } from '../core/errors.ts';
 import type { Claim } from './claim.ts';
-import { Tally, type WorkEvent, type WorkStats } from './tally.ts';
+import { type Handler, Handlers } from './handlers.ts';
+import { Tally, type WorkStats } from './tally.ts';
 import type { Waking } from './waking.ts';
 import { type WorkOptions, workOptions } from './work-options.ts';
 
@@ -23,9 +23,6 @@ export interface WorkSource<Row, DB> {
   waking(): Waking;
 }
 
-/** What is done with a claimed row. When it returns, the row is completed; when it throws, it is given back. */
-export type Handler<Row, DB> = (claim: Claim<Row, DB>) => Promise<unknown>;
-
 const longestPause = 30_000;
 
 /**
@@ -34,15 +31,9 @@ const longestPause = 30_000;
  */
 export class Workers<Row, DB> implements AsyncDisposable {
   readonly #source: WorkSource<Row, DB>;
-  readonly #handler: Handler<Row, DB>;
+  readonly #handlers: Handlers<Row, DB>;
   readonly #options: ReturnType<typeof workOptions<Row, DB>>;
   readonly #tally: Tally;
-  readonly #queue: Claim<Row, DB>[] = [];
-  /** What has begun and is not settled yet. */
-  readonly #begun = new Chain<Claim<Row, DB>>();
-  #unsettled = 0;
-  /** How many of those a handler is at work on. */
-  #running = 0;
   /** How many handlers have ended since the last claim. */
   #handledSince = 0;
   /** How many rows were settled. */
@@ -60,7 +51,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
     this.#options = workOptions<Row, DB>(options, source.most);
     this.#tally = new Tally(source.clock);
     if (typeof handler !== 'function') throw new ArgumentError('handler', 'a function', handler);
-    this.#handler = handler;
+    this.#handlers = this.#handlersOf(handler);
     this.#fetching = this.#fetch();
     // Whoever stops it hears of it, and whoever listens to `finished`.
     this.#fetching.catch(() => this.#stopping.abort());
@@ -71,11 +62,13 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   /** How many rows handlers work on at the moment, and how many are claimed for them. */
   get load(): { readonly running: number; readonly waiting: number } {
-    return { running: this.#running, waiting: this.#queue.length };
+    const { running, waiting } = this.#handlers;
+    return { running, waiting };
   }
 
   /** What it has done so far, and does at the moment. */
   stats(): WorkStats {
+    this.#handlers.count();
     return this.#tally.stats(this.load);
   }
 
@@ -99,6 +92,24 @@ export class Workers<Row, DB> implements AsyncDisposable {
     return this.stop();
   }
 
+  #handlersOf(handler: Handler<Row, DB>): Handlers<Row, DB> {
+    const { concurrency, backoff, onEvent, onError } = this.#options;
+    const { signal } = this.#stopping;
+    const pool = {
+      ...{ clock: this.#source.clock, tally: this.#tally, concurrency, onEvent, onError },
+      get stopped() {
+        return signal.aborted;
+      },
+      giveBack: async (claim: Claim<Row, DB>, error: unknown) => {
+        const after = backoff(claim.attempt);
+        if (!claim.settled) await this.#source.giveBack(claim, after, error, signal);
+      },
+      handled: () => this.#handled(),
+      settled: () => this.#settled(),
+    };
+    return new Handlers(pool, handler);
+  }
+
   async #fetch(): Promise<void> {
     const { wake } = this.#options;
     this.#waking = wake ? this.#source.waking() : undefined;
@@ -118,9 +129,10 @@ export class Workers<Row, DB> implements AsyncDisposable {
     const least = Math.ceil((keeps ? Math.min(batch, concurrency) : batch) / 2);
     let ahead = keeps ? 0 : batch;
     for (let failures = 0; !stopping.aborted; ) {
-      const settling = this.#unsettled - this.#running;
-      const busy = this.#running + (keeps ? settling : Math.max(0, settling - 2 * batch));
-      const limit = Math.min(batch, concurrency + ahead - busy - this.#queue.length);
+      const { running, waiting, unsettled } = this.#handlers;
+      const settling = unsettled - running;
+      const busy = running + (keeps ? settling : Math.max(0, settling - 2 * batch));
+      const limit = Math.min(batch, concurrency + ahead - busy - waiting);
       // Not for every single place: a claim costs a round trip.
       if (limit < least) {
         this.#room = Promise.withResolvers();
@@ -137,8 +149,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
         // Handlers that are done with a batch before the next one is here can begin with twice as many soon.
         if (!keeps) ahead = this.#handledSince >= batch ? 2 * batch : batch;
         this.#handledSince = 0;
-        this.#queue.push(...claims);
-        this.#start();
+        this.#handlers.add(claims);
         if (found === limit) waking?.rest();
         else if (waking !== undefined) await waking.wait(found, jittered(poll), stopping);
       } catch (error) {
@@ -165,94 +176,33 @@ export class Workers<Row, DB> implements AsyncDisposable {
     over.abort();
   }
 
-  #start(): void {
-    while (this.#running < this.#options.concurrency && !this.#stopping.signal.aborted) {
-      const claim = this.#queue.shift();
-      if (claim === undefined) return;
-      // One that waited here until it was lost is somebody else's by now.
-      if (claim.state === 'lost') {
-        this.#tell({ type: 'stale', claim, duration: 0, error: claim.signal.reason });
-        continue;
-      }
-      void this.#run(claim);
-    }
-  }
-
-  /** A handler has its place until it ends. The row is settled after that, in company. */
-  async #run(claim: Claim<Row, DB>): Promise<void> {
-    const started = this.#source.clock.now();
-    const place = this.#begun.add(claim);
-    this.#unsettled += 1;
-    this.#running += 1;
-    this.#tell({ type: 'started', claim });
-    let running = true;
-    let thrown: unknown;
-    try {
-      await this.#handler(claim);
-      if (!claim.settled) {
-        const completed = claim.complete();
-        running = false;
-        this.#handled();
-        await completed;
-      }
-    } catch (error) {
-      thrown = error;
-      try {
-        const after = this.#options.backoff(claim.attempt);
-        if (!claim.settled) await this.#source.giveBack(claim, after, error, this.#stopping.signal);
-      } catch (failure) {
-        this.#options.onError?.(failure);
-      }
-    }
-    this.#tellEnd(claim, started, thrown);
-    place.leave();
-    this.#unsettled -= 1;
-    this.#ended += 1;
-    if (running) this.#handled();
-    this.#room.resolve();
-    if (this.#source.keyed) this.#waking?.ring();
-    if (this.#unsettled === 0 && this.#stopping.signal.aborted) this.#idle.resolve();
-  }
-
   #handled(): void {
-    this.#running -= 1;
     this.#handledSince += 1;
-    this.#start();
     if (!this.#source.keyed) this.#room.resolve();
   }
 
-  #tellEnd(claim: Claim<Row, DB>, started: Moment, error: unknown): void {
-    const duration = elapsed(started, this.#source.clock.now());
-    const stale = error instanceof StaleTokenError || claim.state === 'lost';
-    const type = claim.outcome === 'completed' ? 'completed' : stale ? 'stale' : (claim.outcome ?? 'failed');
-    if (type === 'completed' || type === 'released') this.#tell({ type, claim, duration });
-    else this.#tell({ type, claim, duration, error: error ?? claim.signal.reason });
-  }
-
-  #tell(event: WorkEvent<Row, DB>): void {
-    this.#tally.count(event.type);
-    try {
-      this.#options.onEvent?.(event);
-    } catch (error) {
-      this.#options.onError?.(error);
-    }
+  #settled(): void {
+    this.#ended += 1;
+    this.#room.resolve();
+    if (this.#source.keyed) this.#waking?.ring();
+    if (this.#handlers.unsettled === 0 && this.#stopping.signal.aborted) this.#idle.resolve();
   }
 
   async #giveBack(claim: Claim<Row, DB>): Promise<void> {
     await claim.release();
-    this.#tellEnd(claim, this.#source.clock.now(), undefined);
+    this.#handlers.returned(claim);
   }
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
     this.#room.resolve();
     await this.#fetching.catch(() => {});
-    const unstarted = this.#queue.splice(0).map((claim) => this.#giveBack(claim));
-    if (this.#unsettled === 0) this.#idle.resolve();
+    const unstarted = this.#handlers.takeBack().map((claim) => this.#giveBack(claim));
+    if (this.#handlers.unsettled === 0) this.#idle.resolve();
     const handlers = this.#idle.promise.then(() => true);
     const ended = await within(this.#source.clock, this.#options.grace, handlers);
     if (ended === undefined) {
-      for (const claim of this.#begun.list()) this.#source.abandon(claim);
+      for (const claim of this.#handlers.begun) this.#source.abandon(claim);
       await handlers;
     }
     await Promise.allSettled(unstarted);

@@ -35,6 +35,8 @@ export function marginOf(ttl: number): number {
  */
 export type HandleState = 'held' | 'doubtful' | 'lost' | 'released';
 
+const nothingToRelease = Promise.resolve();
+
 /** What this process was granted, and the way to give it back. Every kind of lock has this shape. */
 export abstract class Handle implements AsyncDisposable {
   /** The key in readable form. */
@@ -93,13 +95,18 @@ export abstract class Handle implements AsyncDisposable {
    */
   release(): Promise<void> {
     const over = this.state === 'lost' && this.#lost?.reason !== 'revoked';
-    this.#releasing ??= over ? Promise.resolve() : this.#release();
+    this.#releasing ??= over ? nothingToRelease : this.#release();
     return this.#releasing;
   }
 
   /** The end of an `await using` block: `release()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
+  }
+
+  /** Whether it is given back, or being so. @internal */
+  protected get releasing(): boolean {
+    return this.#lost === undefined && this.#releasing !== undefined;
   }
 
   /** Why it was lost, if it was. @internal */
@@ -125,7 +132,7 @@ export abstract class Handle implements AsyncDisposable {
 
   /** It ends as by a release, of which the server knows already. @internal */
   protected given(): void {
-    this.#releasing ??= Promise.resolve();
+    this.#releasing ??= nothingToRelease;
     this.#place.leave();
     this.ended();
   }

@@ -86,7 +86,7 @@ export class Granting implements LeaseKeeper {
   }
 
   send(first: FirstTry, holder: Holder): void {
-    this.#context.commands.send(this.#kindsOf(holder).acquire.living, first);
+    this.#context.commands.enqueue(this.#kindsOf(holder).acquire.living, first);
   }
 
   /** The lease that a first try was granted; undefined when there is none, or something to be done before. */

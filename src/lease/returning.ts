@@ -42,7 +42,7 @@ export class Returning {
     if (lease.total !== undefined || this.#context.notifications.awaited) return undefined;
     const { release } = this.#kindsOf(tenure.holder);
     return new Promise((settle) => {
-      this.#context.commands.send(release, new TakingBack(this, tenure, lease, settle));
+      this.#context.commands.enqueue(release, new TakingBack(this, tenure, lease, settle));
     });
   }
 

@@ -57,11 +57,11 @@ export class Commands {
 
   /** Sends a call once. A loss of the connection rejects it: only the caller knows whether to repeat it is right. */
   submit<Call, Answer>(kind: Kind<Call, Answer>, call: Call): Promise<Awaited<Answer>> {
-    return new Promise((resolve, reject) => this.send(kind, { call, resolve, reject }));
+    return new Promise((resolve, reject) => this.enqueue(kind, { call, resolve, reject }));
   }
 
-  /** As `submit`, without a promise: for what has one already. */
-  send<Call, Answer>(kind: Kind<Call, Answer>, pending: Pending<Call, Answer>): void {
+  /** The same for who brings what hears of the answer. It may not throw. */
+  enqueue<Call, Answer>(kind: Kind<Call, Answer>, pending: Pending<Call, Answer>): void {
     let queue = this.#queues.get(kind) as Queue<Call, Answer> | undefined;
     if (queue === undefined) {
       queue = new Queue(kind);

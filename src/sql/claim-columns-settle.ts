@@ -1,4 +1,13 @@
-import { arrays, type ClaimedKey, keyNames, matches, transposed, unnest } from './claim.ts';
+import {
+  arrays,
+  type ClaimedKey,
+  keyArrays,
+  keyNames,
+  matches,
+  tokenArray,
+  transposed,
+  unnest,
+} from './claim.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { identifier, type Row, type Statement } from './statement.ts';
 
@@ -23,7 +32,7 @@ export function completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): 
   return {
     name: 'complete_rows',
     text: `with ${asked(table, claims)}, settled as (${completed} returning fp_a.fp_place)
-      select fp_place::text as place from settled`,
+      ${placesOf('settled', claims.length)}`,
     values: valuesOf(table, claims),
   };
 }
@@ -47,7 +56,7 @@ export function returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Ret
         from fencepost_asked fp_a join fencepost_ways fp_w using (fp_place) where ${matches(table, 'fp_a')} and ${claimed(table)}
         returning fp_place
       )
-      select fp_place::text as place from settled`,
+      ${placesOf('settled', claims.length)}`,
     values: [
       ...valuesOf(table, claims),
       // No nulls: in an array their spelling depends on a setting.
@@ -58,10 +67,18 @@ export function returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Ret
   };
 }
 
+/** The places of the claims that were settled, in one row: a row for each would cost more than to settle it. */
+export function placesOf(settled: string, count: number): string {
+  return `select case when (select count(*) from ${settled}) = ${count} then '=all'
+        else '=' || array_to_string(array(select fp_place from ${settled}), ',') end as places`;
+}
+
 /** Which of the claims the server found their row for. */
-export function readSettled(rows: readonly Row[], count: number): boolean[] {
-  const found = new Array<boolean>(count).fill(false);
-  for (const { place } of rows) found[Number(place) - 1] = true;
+export function readSettled([row]: readonly Row[], count: number): boolean[] {
+  const places = row?.places;
+  const found = new Array<boolean>(count).fill(places === '=all');
+  if (places == null || places === '=all' || places === '=') return found;
+  for (const place of places.slice(1).split(',')) found[Number(place) - 1] = true;
   return found;
 }
 
@@ -130,11 +147,5 @@ function asked(table: ClaimTable, claims: readonly ClaimedKey[]): string {
 }
 
 function valuesOf(table: ClaimTable, claims: readonly ClaimedKey[]): unknown[] {
-  return [
-    ...transposed(
-      table,
-      claims.map(({ key }) => key),
-    ),
-    claims.map(({ token }) => String(token)),
-  ];
+  return [...keyArrays(table, claims), tokenArray(claims)];
 }

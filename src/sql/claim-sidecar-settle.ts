@@ -1,8 +1,18 @@
-import { arrays, type ClaimedKey, columnsOf, keyNames, matches, transposed, unnest } from './claim.ts';
-import type { Return } from './claim-columns-settle.ts';
+import {
+  arrays,
+  type ClaimedKey,
+  columnsOf,
+  keyArrays,
+  keyNames,
+  matches,
+  tokenArray,
+  transposed,
+  unnest,
+} from './claim.ts';
+import { placesOf, type Return } from './claim-columns-settle.ts';
 import { claimsOf, isNamed, namesOf } from './claim-sidecar.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
-import { callOf, identifier, type Statement } from './statement.ts';
+import { callOf, identifier, type Statement, textArray } from './statement.ts';
 
 /** Completes rows whose claim still has the token given. The row is locked before its claim, as for a claim. */
 export function completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): Statement {
@@ -35,8 +45,8 @@ export function completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): 
         join fencepost_settled fp_s on fp_s.tenant = fp_l.fp_tenant and fp_s.key = fp_l.fp_name
         limit ${claims.length}
       ), completed as (${completed} where ${matches(table, 'fp_a')} returning 1)
-      select fp_place::text as place from fencepost_done`,
-    values: [...keysOf(table, claims), tokens, tenants, names],
+      ${placesOf('fencepost_done', claims.length)}`,
+    values: [...keyArrays(table, claims), tokens, tenants, names],
   };
 }
 
@@ -45,11 +55,14 @@ export function returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Ret
   const { tokens, tenants, names } = named(claims);
   return {
     name: 'return_rows',
-    text: `select fp_a.fp_place::text as place
-      from unnest($1::text[], $2::text[]) with ordinality as fp_a(fp_tenant, fp_name, fp_place)
-      join ${identifier(table.schema)}.claim_return(
-        ${namesOf(table).source}, $1::text[], $2::text[], $3::bigint[], $4::float8[], $5::text[], $6::boolean[]) fp_r
-        on fp_r.tenant = fp_a.fp_tenant and fp_r.key = fp_a.fp_name`,
+    text: `with settled as materialized (
+        select fp_a.fp_place
+        from unnest($1::text[], $2::text[]) with ordinality as fp_a(fp_tenant, fp_name, fp_place)
+        join ${identifier(table.schema)}.claim_return(
+          ${namesOf(table).source}, $1::text[], $2::text[], $3::bigint[], $4::float8[], $5::text[], $6::boolean[]) fp_r
+          on fp_r.tenant = fp_a.fp_tenant and fp_r.key = fp_a.fp_name
+      )
+      ${placesOf('settled', claims.length)}`,
     values: [
       tenants,
       names,
@@ -133,17 +146,10 @@ export function forgetRows(table: ClaimTable, all: boolean): Statement {
   };
 }
 
-function keysOf(table: ClaimTable, claims: readonly ClaimedKey[]): unknown[] {
-  return transposed(
-    table,
-    claims.map(({ key }) => key),
-  );
-}
-
 function named(claims: readonly ClaimedKey[]) {
   return {
-    tokens: claims.map(({ token }) => String(token)),
-    tenants: claims.map(({ tenant }) => tenant),
-    names: claims.map(({ name }) => name),
+    tokens: tokenArray(claims),
+    tenants: textArray(claims.map(({ tenant }) => tenant ?? '')),
+    names: textArray(claims.map(({ name }) => name ?? '')),
   };
 }
