@@ -73,8 +73,8 @@ export interface Inspect {
    */
   locks(options?: { readonly keys?: readonly Key[] | undefined }): Promise<LockInfo[]>;
   /**
-   * The leases that are held, by whoever it is, in the order of tenant, name and slot. They are read some thousands at a
-   * time, so one that changes hands meanwhile may be missing, or stand there as it was.
+   * The leases that are held, by whoever it is, in the order of tenant, name and slot, as of one moment. They are read a
+   * thousand at a time, so that the event loop goes on, in a transaction that is open that long: a second for 100,000.
    *
    * @example
    * console.table(await fencepost.inspect.leases());

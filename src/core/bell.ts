@@ -1,9 +1,11 @@
 import type { Clock } from './clock.ts';
 
+const nobody = (): void => {};
+
 /** Wakes one who waits. A ring that comes while nobody waits is kept for the next who does. */
 export class Bell {
   #rung = false;
-  #wake = (): void => {};
+  #wake = nobody;
 
   ring(): void {
     this.#rung = true;
@@ -27,7 +29,7 @@ export class Bell {
       const finish = (settle: () => void): void => {
         cancel();
         signal?.removeEventListener('abort', abort);
-        this.#wake = () => {};
+        this.#wake = nobody;
         this.#rung = false;
         settle();
       };

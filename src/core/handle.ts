@@ -152,12 +152,17 @@ export abstract class Handle implements AsyncDisposable {
     this.#controller?.abort(this.#loss);
   }
 
-  async #release(): Promise<void> {
-    this.#place.leave();
+  /** Tells the server, and then that it has ended. @internal */
+  protected async return(): Promise<void> {
     try {
       await this.giveBack();
     } finally {
       this.ended();
     }
+  }
+
+  #release(): Promise<void> {
+    this.#place.leave();
+    return this.return();
   }
 }

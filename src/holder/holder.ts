@@ -44,9 +44,6 @@ export interface HolderContext {
   moved(holder: Holder): Promise<void>;
 }
 
-/** Of a holder that is in use: it has nothing to lose. */
-const use: Holding = { lose() {} };
-
 /**
  * A living process as the database knows it: one row, one heartbeat, whatever hangs on it.
  *
@@ -63,6 +60,7 @@ export class Holder implements LeaseTenure {
   #confirmed: Moment;
   #epoch = 0;
   #doubtful = false;
+  #calls = 0;
   #idleBeats = 0;
   #beating: Promise<void> | undefined;
   #fencing: Promise<void> | undefined;
@@ -120,9 +118,13 @@ export class Holder implements LeaseTenure {
     return this.#holdings.add(holding);
   }
 
-  /** Keeps it from being closed for want of use. */
-  use(): Place {
-    return this.#holdings.add(use);
+  /** A call begins that wants something of it: it is not closed for want of use before that has ended. */
+  begin(): void {
+    this.#calls += 1;
+  }
+
+  end(): void {
+    this.#calls -= 1;
   }
 
   /** One heartbeat renews all that is held: sends it now, or joins the one under way. */
@@ -135,9 +137,9 @@ export class Holder implements LeaseTenure {
     return this.#beating;
   }
 
-  /** At least nine tenths of the ttl are left. */
+  /** It lives, and at least nine tenths of the ttl are left. */
   get fresh(): boolean {
-    return elapsed(this.#confirmed, this.#context.clock.now()) < this.ttl / 20;
+    return this.#state === 'live' && elapsed(this.#confirmed, this.#context.clock.now()) < this.ttl / 20;
   }
 
   /** Sees to it that it is fresh, as far as that can be had quickly. */
@@ -240,7 +242,7 @@ export class Holder implements LeaseTenure {
       this.#planBeat(early);
       return;
     }
-    this.#idleBeats = this.#holdings.empty ? this.#idleBeats + 1 : 0;
+    this.#idleBeats = this.#holdings.empty && this.#calls === 0 ? this.#idleBeats + 1 : 0;
     if (this.#idleBeats > 3) {
       this.close().catch(() => {});
       return;

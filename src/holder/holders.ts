@@ -34,19 +34,26 @@ export class Holders {
     return opening;
   }
 
+  /** One that lives and is there already. */
+  present(ttl: number): Holder | undefined {
+    const opened = this.#opened.get(ttl);
+    return opened?.live === true ? opened : undefined;
+  }
+
   /**
    * Does something for a living holder, and again for a new one when the server says that it had died. When those die
-   * as well, the server is slower than the ttl, and what was wanted, `what`, counts as lost.
+   * as well, the server is slower than the ttl, and what was wanted, `what`, counts as lost. `first`: for which it was begun.
    */
   async living<Result>(
     ttl: number,
     what: () => string,
     work: (holder: Holder) => Promise<Result>,
+    first?: Holder,
   ): Promise<Result> {
     for (let dead = 0; ; dead += 1) {
-      const opened = this.#opened.get(ttl);
-      const holder = opened?.live === true ? opened : await this.use(ttl);
-      const use = holder.use();
+      const begun = dead === 0 ? first : undefined;
+      const holder = begun ?? this.present(ttl) ?? (await this.use(ttl));
+      holder.begin();
       try {
         return await work(holder);
       } catch (error) {
@@ -54,7 +61,7 @@ export class Holders {
         holder.buried();
         if (dead === 2) throw new LockLostError(what(), 'expired', { cause: error });
       } finally {
-        use.leave();
+        holder.end();
       }
     }
   }

@@ -2,39 +2,38 @@ import { randomUUID } from 'node:crypto';
 import { pause } from '../core/abort.ts';
 import type { Acquisition } from '../core/acquisition.ts';
 import { Chain } from '../core/chain.ts';
-import type { Clock } from '../core/clock.ts';
 import { DatabaseError, isRetriable, LockLostError } from '../core/errors.ts';
 import { points } from '../core/events.ts';
 import { hasState, holderFenced } from '../core/sqlstate.ts';
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
-import type { Holders } from '../holder/holders.ts';
-import type { Commands, Kind } from '../session/commands.ts';
-import type { Notifications } from '../session/notifications.ts';
+import type { Kind } from '../session/commands.ts';
 import { type HandOver, handOver, type Resumption } from '../sql/hand-over.ts';
 import type { Answer, Ask, Held, Refusal, Resource } from '../sql/lease.ts';
 import { channelOf, notify } from '../sql/notification.ts';
+import type { Call } from './call.ts';
+import type { LeaseContext } from './context.ts';
 import { reconcile } from './failover.ts';
+import type { FirstTry } from './first-try.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
 import { Lease, type LeaseKeeper } from './lease.ts';
 import { resourceText, type Sort, topicOf } from './resource.ts';
+import { Returning } from './returning.ts';
 import { Revocations } from './revocations.ts';
-
-/** What leases need of their surroundings. */
-export interface LeaseContext {
-  readonly schema: string;
-  readonly clock: Clock;
-  readonly commands: Commands;
-  readonly holders: Holders;
-  readonly notifications: Notifications;
-}
 
 /** How many leases are released at a time: two statements full of them. */
 const portion = 1_024;
 
 /** A call that wants a lease. */
-interface Call {
+interface Calling {
   readonly resource: Resource;
+}
+
+/** A try that has been sent. */
+interface First {
+  /** Of the holder, when it was. */
+  readonly epoch: number;
+  readonly reply: Promise<Reply>;
 }
 
 /** What events tell of it. */
@@ -49,18 +48,18 @@ export class Granting implements LeaseKeeper {
   readonly schema: string;
   readonly #context: LeaseContext;
   readonly #kinds = new WeakMap<Holder, Kinds>();
+  readonly #returning: Returning;
   /** What this process holds and has not given back. */
   readonly #leases = new Chain<Lease>();
   /** Those that nobody gives back at the end. */
   readonly #kept = new WeakSet<Lease>();
-  /** Those that are free, and of which this process knows it. */
-  readonly #told = new WeakSet<Lease>();
   /** What was taken away, perhaps before this process knew that it had it. */
   readonly #revoked = new Revocations();
 
   constructor(context: LeaseContext) {
     this.#context = context;
     this.schema = context.schema;
+    this.#returning = new Returning(context, (holder) => this.#kindsOf(holder));
   }
 
   /**
@@ -81,7 +80,33 @@ export class Granting implements LeaseKeeper {
     return this.#try((kinds) => kinds.resume, call, ttl, renew);
   }
 
-  #try<Sent extends Call>(
+  /** A holder that lives, if there is one, for a first try. */
+  present(ttl: number): Holder | undefined {
+    return this.#context.holders.present(ttl);
+  }
+
+  send(first: FirstTry, holder: Holder): void {
+    this.#context.commands.enqueue(this.#kindsOf(holder).acquire.living, first);
+  }
+
+  /** The lease that a first try was granted; undefined when there is none, or something to be done before. */
+  granted(call: Call, holder: Holder, epoch: number, reply: Reply): Lease | undefined {
+    if ('heldFor' in reply || 'unreplicated' in reply) return undefined;
+    return holder.epoch === epoch && holder.fresh ? this.#lease(holder, reply, call) : undefined;
+  }
+
+  /** What becomes of a first try that was not simply granted. */
+  goOn(call: Call, holder: Holder, epoch: number, reply: Promise<Reply>): Promise<Lease | Refusal> {
+    let first: First | undefined = { epoch, reply };
+    const work = (living: Holder): Promise<Lease | Refusal> => {
+      const asked = first;
+      first = undefined;
+      return this.#tryLiving(living, this.#kindsOf(living).acquire.living, call, asked);
+    };
+    return this.#context.holders.living(call.ttl, () => resourceText(call.resource), work, holder);
+  }
+
+  #try<Sent extends Calling>(
     of: (kinds: Kinds) => Grants<Sent>,
     call: Sent & Told,
     ttl: number,
@@ -97,15 +122,17 @@ export class Granting implements LeaseKeeper {
     });
   }
 
-  async #tryLiving<Sent extends Call>(
+  async #tryLiving<Sent extends Calling>(
     holder: Holder,
     kind: Kind<Sent, Reply>,
     call: Sent & Told,
+    first?: First,
   ): Promise<Lease | Refusal> {
-    for (;;) {
-      const { epoch } = holder;
-      const asking = this.#ask(holder, kind, call);
-      const answer = holder.fresh ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
+    for (let asked = first; ; asked = undefined) {
+      const { epoch } = asked ?? holder;
+      const asking = this.#ask(holder, kind, call, asked);
+      const prompt = asked !== undefined || holder.fresh;
+      const answer = prompt ? await asking : (await Promise.all([asking, holder.freshen()]))[0];
       if ('heldFor' in answer) return answer;
       if (!holder.fresh) await holder.freshen();
       if (!holder.live) throw lostMeanwhile(call);
@@ -114,7 +141,7 @@ export class Granting implements LeaseKeeper {
     }
   }
 
-  async #tryFixed<Sent extends Call>(
+  async #tryFixed<Sent extends Calling>(
     holder: Holder,
     grants: Kind<Sent, Reply>,
     { renewFixed }: Kinds,
@@ -142,19 +169,20 @@ export class Granting implements LeaseKeeper {
     }
   }
 
-  /** Who waits in this process for the lease that is given back is told as soon as it is free, before it is on the disk. */
-  async giveBack(tenure: LeaseTenure, held: readonly Held[], lease?: Lease): Promise<void> {
-    const { notifications } = this.#context;
-    const { release } = this.#kindsOf(tenure.holder);
-    const awaited =
-      notifications.awaited && held.some(({ resource }) => notifications.awaits(topicOf(resource)));
-    const tell = (told: Lease) => (): void => {
-      this.#told.add(told);
-      this.#tell(told);
-    };
-    const free = lease !== undefined && held.length === 1 && awaited ? tell(lease) : undefined;
-    const [first, ...rest] = held.map((one) => this.#insist(release, free ? { ...one, free } : one, tenure));
-    await (rest.length === 0 ? first : Promise.all([first, ...rest]));
+  giveBack(tenure: LeaseTenure, held: readonly Held[], lease?: Lease): Promise<void> {
+    return this.#returning.giveBack(tenure, held, lease);
+  }
+
+  takeBack(tenure: LeaseTenure, lease: Lease): Promise<void> | undefined {
+    return this.#returning.takeBack(tenure, lease);
+  }
+
+  withdraw(nonce: string, ttl: number): Promise<void> {
+    return this.#returning.withdraw(nonce, ttl);
+  }
+
+  ended(lease: Lease): void {
+    this.#returning.ended(lease);
   }
 
   /** Puts it where whoever knows the secret can take it up; false when the server does not know it as held any more. */
@@ -179,23 +207,6 @@ export class Granting implements LeaseKeeper {
     await commands.run(notify(channelOf(schema), topics.join()));
   }
 
-  /** A call has stopped to wait: it must not stand in the way of those behind it. */
-  async withdraw(ask: Ask, ttl: number): Promise<void> {
-    const holder = await this.#context.holders.use(ttl);
-    await this.#insist(this.#kindsOf(holder).withdraw, ask.nonce, holder);
-  }
-
-  ended(lease: Lease): void {
-    lease.place?.leave();
-    if (!this.#told.delete(lease)) this.#tell(lease);
-  }
-
-  #tell(lease: Lease): void {
-    const { notifications } = this.#context;
-    if (!notifications.awaited) return;
-    for (const { resource } of lease.held) notifications.tell(topicOf(resource));
-  }
-
   /** An operator has taken leases away. */
   revoked(taken: readonly Held[]): void {
     this.#revoked.add(taken);
@@ -210,21 +221,6 @@ export class Granting implements LeaseKeeper {
   #checkRevoked(lease: Lease): void {
     const taken = lease.held.filter((held) => this.#revoked.take(held));
     if (taken.length > 0) lease.lose('revoked');
-  }
-
-  /** Sends it until the server has answered, or until nothing is left to tell because the tenure is over. */
-  async #insist<Sent, Answered>(kind: Kind<Sent, Answered>, call: Sent, tenure: LeaseTenure): Promise<void> {
-    const { clock, commands } = this.#context;
-    for (let pausing = 0; ; pausing = Math.min(tenure.ttl / 20, 500)) {
-      try {
-        await commands.submit(kind, call);
-        return;
-      } catch (error) {
-        if (tenure.remaining() <= 0) return;
-        if (!isRetriable(error)) throw error;
-        if (pausing > 0) await pause(clock, pausing);
-      }
-    }
   }
 
   /** In portions, so that the process can do something else in between. */
@@ -249,12 +245,17 @@ export class Granting implements LeaseKeeper {
     return lease;
   }
 
-  async #ask<Sent extends Call>(holder: Holder, kind: Kind<Sent, Reply>, call: Sent): Promise<Answer> {
-    for (;;) {
-      const { epoch } = holder;
+  async #ask<Sent extends Calling>(
+    holder: Holder,
+    kind: Kind<Sent, Reply>,
+    call: Sent,
+    first?: First,
+  ): Promise<Answer> {
+    for (let asked = first; ; asked = undefined) {
+      const { epoch } = asked ?? holder;
       let answer: Reply;
       try {
-        answer = await this.#context.commands.submit(kind, call);
+        answer = await (asked?.reply ?? this.#context.commands.submit(kind, call));
       } catch (error) {
         // The answer was lost, or the call was refused for being older than such a loss. Once the server has let
         // everything older end, the same nonce gets the truth: the token that was granted, or a grant now.
@@ -285,5 +286,5 @@ export class Granting implements LeaseKeeper {
 
 const isInDoubt = (error: unknown): boolean => error instanceof DatabaseError && error.inDoubt;
 
-const lostMeanwhile = ({ resource }: Call, cause?: unknown): LockLostError =>
+const lostMeanwhile = ({ resource }: Calling, cause?: unknown): LockLostError =>
   new LockLostError(resourceText(resource), 'expired', { cause });

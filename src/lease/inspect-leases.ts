@@ -1,5 +1,14 @@
 import type { Session } from '../session/link.ts';
-import { type HolderRow, heldLeases, holders, type LeaseRow, readHolder, readLease } from '../sql/inspect.ts';
+import {
+  type HolderRow,
+  heldLeases,
+  holders,
+  type LeaseRow,
+  nextLeases,
+  readHolder,
+  readLeases,
+} from '../sql/inspect.ts';
+import { begin, commit } from '../sql/statement.ts';
 
 /** A lease that is held now. */
 export interface LeaseInfo extends LeaseRow {}
@@ -7,17 +16,20 @@ export interface LeaseInfo extends LeaseRow {}
 /** A process that holds leases, or did until a moment ago. */
 export interface HolderInfo extends HolderRow {}
 
-/** How many are read at a time: each page may sort the whole table, and turning it into objects takes milliseconds. */
-const page = 5_000;
+/** How many are read at a time: to turn them into objects takes some milliseconds. */
+const portion = 1_000;
 
 /** All leases that are held, in the order of tenant, name and slot. */
 export async function inspectLeases(session: Session, schema: string): Promise<LeaseInfo[]> {
   const found: LeaseInfo[] = [];
-  for (;;) {
-    const rows = await session.query(heldLeases(schema, found.at(-1), page));
-    for (const row of rows) found.push(readLease(row));
-    if (rows.length < page) return found;
-  }
+  await session.query(begin);
+  let rows = await session.query(heldLeases(schema));
+  do {
+    readLeases(rows, found);
+    rows = await session.query(nextLeases(portion));
+  } while (rows.length > 0);
+  await session.query(commit);
+  return found;
 }
 
 /** All that live, and those that have died and that nobody has buried yet. */

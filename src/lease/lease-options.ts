@@ -97,22 +97,30 @@ export function readLeaseOptions(
   resource: Resource,
   defaultWait: number,
 ): LeaseTerms {
-  if (given === undefined)
-    return defaultWait === Infinity ? unboundTerms : { ...unboundTerms, wait: defaultWait };
-  const { slots, mode, wait = defaultWait, ...options } = validate('options', given, leaseChecks);
+  const common = given === undefined ? unboundTerms : termsByTtl(given);
+  if (common !== undefined) return defaultWait === Infinity ? common : { ...common, wait: defaultWait };
+  return readAll(given, resource, defaultWait);
+}
+
+function readAll(given: LeaseOptions | undefined, resource: Resource, defaultWait: number): LeaseTerms {
+  const options = validate('options', given, leaseChecks);
+  const { ttl, wait = defaultWait, signal, renew, keep, slots, mode, fair, metadata } = options;
   if (slots !== undefined && mode !== undefined) {
     throw new ArgumentError('options.mode', 'no mode together with slots', mode);
   }
   if (slots?.total !== undefined && resource.tenant === '') {
     throw new ArgumentError('options.slots', 'a number, as the key has no tenant', slots);
   }
-  if (options.keep && options.renew) {
+  if (keep && renew) {
     throw new ArgumentError('options.keep', 'true only together with renew: false', true);
   }
-  const { limit, total } = slots ?? { limit: 1, total: undefined };
+  const { limit, total } = slots ?? alone;
   const shared = mode === 'shared';
-  return { ...options, wait, slots: limit, total, shared, width: shared ? 'readers' : limit };
+  const width = shared ? 'readers' : limit;
+  return { ttl, wait, signal, renew, keep, slots: limit, total, shared, fair, metadata, width };
 }
+
+const alone = { limit: 1, total: undefined };
 
 const slotLimits: Check<{ limit: number; total: number | undefined }> = (argument, value) => {
   const count = integer({ min: 1, max: mostSlots });
@@ -150,4 +158,20 @@ const leaseChecks = {
 };
 
 /** What most calls ask for. Read once. */
-const unboundTerms = readLeaseOptions({}, { tenant: '', name: '' }, Infinity);
+const unboundTerms = readAll({}, { tenant: '', name: '' }, Infinity);
+
+/** The same with a ttl, which is what others ask for: to read options anew is a fifth of what a call costs. */
+const knownTerms = new Map<unknown, LeaseTerms>();
+const mostKnown = 100;
+
+/** The terms of who gives a ttl and nothing else. */
+function termsByTtl(given: LeaseOptions): LeaseTerms | undefined {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return undefined;
+  for (const name in given) if (name !== 'ttl') return undefined;
+  const { ttl } = given;
+  const known = knownTerms.get(ttl);
+  if (known !== undefined || knownTerms.size >= mostKnown) return known;
+  const terms = readAll(given, { tenant: '', name: '' }, Infinity);
+  knownTerms.set(ttl, terms);
+  return terms;
+}

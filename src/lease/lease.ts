@@ -9,7 +9,7 @@ import { databaseFailure, isOlderThanTakeover, sqlStateOf, staleToken } from '..
 import type { Holder, LeaseTenure } from '../holder/holder.ts';
 import { type CallerTransaction, notInTransaction, runIn } from '../session/transaction.ts';
 import type { HandOver } from '../sql/hand-over.ts';
-import { guardLease, type Held } from '../sql/lease.ts';
+import { guardLease, type Held, type Resource } from '../sql/lease.ts';
 import { type HandOverOptions, readWithin, textOfHandOver } from './hand-over.ts';
 import { shortestTtl } from './lease-options.ts';
 import { aboutResource, resourceText, type Sort } from './resource.ts';
@@ -28,6 +28,8 @@ export interface LeaseKeeper {
   readonly schema: string;
   /** Tells the server; ends when the lease is free there, or expired. */
   giveBack(tenure: LeaseTenure, held: readonly Held[], lease?: Lease): Promise<void>;
+  /** As that, and then it has ended; undefined where there is more to be done. */
+  takeBack(tenure: LeaseTenure, lease: Lease): Promise<void> | undefined;
   /** False when the server does not know it as held any more. */
   handOver(tenure: LeaseTenure, handed: HandOver, term: number): Promise<boolean>;
   /** Its term is over there, though its holder lives; whoever waits is told. */
@@ -46,8 +48,8 @@ export class Lease extends Handle {
   readonly token: bigint;
   /** Which of its slots this is: with `slots: 5` one of 0 to 4. 0 for an exclusive lease. */
   readonly slot: number;
-  /** The rows that it is made of: its own, and with a limit over all tenants the one of that. @internal */
-  readonly held: readonly [Held, ...Held[]];
+  /** With a limit over all tenants, the row of that. @internal */
+  readonly total: Held | undefined;
   /** Among what its process holds. @internal */
   place: Place | undefined;
   readonly #keeper: LeaseKeeper;
@@ -56,16 +58,26 @@ export class Lease extends Handle {
 
   /** @internal */
   constructor(keeper: LeaseKeeper, tenure: LeaseTenure, held: readonly [Held, ...Held[]], sort: Sort) {
-    const [{ resource, slot, token }] = held;
+    const [{ resource, slot, token }, total] = held;
     super(resourceText(resource), tenure);
     this.#keeper = keeper;
     this.#tenure = tenure;
     this.#sort = sort;
-    this.held = held;
+    this.total = total;
     this.tenant = resource.tenant;
     this.name = resource.name;
     this.slot = slot;
     this.token = token;
+  }
+
+  /** @internal */
+  get resource(): Resource {
+    return this;
+  }
+
+  /** The rows that it is made of: its own, which is the lease itself, and that of the total. @internal */
+  get held(): readonly [Held, ...Held[]] {
+    return this.total === undefined ? [this] : [this, this.total];
   }
 
   /**
@@ -172,11 +184,17 @@ export class Lease extends Handle {
   about(): HoldingSubject {
     const { token } = this;
     return {
-      ...aboutResource(this.held[0].resource, this.#sort),
+      ...aboutResource(this, this.#sort),
       handle: this,
       token,
       holder: this.#tenure.holder.id,
     };
+  }
+
+  /** @internal */
+  protected override return(): Promise<void> {
+    if (spans.release.hasSubscribers) return super.return();
+    return this.#keeper.takeBack(this.#tenure, this) ?? super.return();
   }
 
   /** @internal */

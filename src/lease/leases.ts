@@ -8,8 +8,10 @@ import { type Check, duration, optional, validate, withDefault } from '../core/o
 import { databaseFailure, hasState, staleToken } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
-import { type Held, type Refusal, type Resource, readTokens, revokeLeases, totalOf } from '../sql/lease.ts';
-import { Granting, type LeaseContext } from './granting.ts';
+import { type Held, type Refusal, type Resource, readTokens, revokeLeases } from '../sql/lease.ts';
+import { Call } from './call.ts';
+import type { LeaseContext } from './context.ts';
+import { Granting } from './granting.ts';
 import { type ResumeOptions, readHandOver, readResumeOptions } from './hand-over.ts';
 import type { Lease } from './lease.ts';
 import { type LeaseOptions, readLeaseOptions } from './lease-options.ts';
@@ -22,7 +24,6 @@ import {
   resourceText,
   type Sort,
   sharedLease,
-  topicOf,
 } from './resource.ts';
 import { type SweepOptions, sweep } from './sweeping.ts';
 import { Waiting } from './waiting.ts';
@@ -62,24 +63,18 @@ export class Leases {
    * @example
    * await using lease = await fencepost.leases.acquire({ tenant: 't1', name: 'billing-sync' }, { ttl: '30s' });
    */
-  async acquire(key: LeaseKey, options?: LeaseOptions): Promise<Lease> {
-    const started = this.#context.clock.now();
-    const lease = await this.#untilGranted(key, options, Infinity);
-    if (lease !== undefined) return lease;
-    throw new LockTimeoutError(
-      resourceText(resourceOf('key', key)),
-      elapsed(started, this.#context.clock.now()),
-    );
+  acquire(key: LeaseKey, options?: LeaseOptions): Promise<Lease> {
+    return this.#ask(key, options, Infinity, true) as Promise<Lease>;
   }
 
   /** Waits for ever, for an election. @internal */
   elect(name: LeaseKey, options: Pick<LeaseOptions, 'ttl' | 'signal'>): Promise<Lease | undefined> {
-    return this.#untilGranted(name, options, Infinity, election);
+    return this.#ask(name, options, Infinity, false, election);
   }
 
   /** As `acquire`, but answers `null` when the lease is not free, at once or within `wait`. */
   async tryAcquire(key: LeaseKey, options?: LeaseOptions): Promise<Lease | null> {
-    return (await this.#untilGranted(key, options, 0)) ?? null;
+    return (await this.#ask(key, options, 0, false)) ?? null;
   }
 
   /**
@@ -119,20 +114,16 @@ export class Leases {
   async resume(text: string, options?: ResumeOptions): Promise<Lease> {
     const handed = readHandOver('text', text);
     const { ttl, wait = Infinity, signal, renew } = readResumeOptions(options);
-    const { clock } = this.#context;
     const [{ resource, token }] = handed.held;
     const acquisition = this.#acquisition(resource, plain, wait);
     const call = { ...handed, resource, nonce: randomUUID(), sort: plain, acquisition };
-    const started = clock.now();
     const attempt = (): Promise<Lease | Refusal> => this.#granting.resume(call, ttl, renew);
     const wanted = { name: call.nonce, topics: () => [], width: 1, fair: false, attempt };
     const asked = this.#waiting.until({ wait, signal, acquisition }, wanted).catch((cause: unknown) => {
       if (!hasState(cause, staleToken)) throw cause;
       throw new StaleTokenError(resourceText(resource), token, { cause });
     });
-    const lease = await (acquisition?.follow(asked) ?? asked);
-    if (lease !== undefined) return lease;
-    throw new LockTimeoutError(resourceText(resource), elapsed(started, clock.now()));
+    return this.#inTime(acquisition?.follow(asked) ?? asked, resource);
   }
 
   /**
@@ -198,43 +189,39 @@ export class Leases {
     await within(this.#context.clock, closeLimit, this.#granting.releaseAll());
   }
 
-  #untilGranted(
+  /** `insists`: on a lease, so that it rejects when the wait is over. Not async, as most calls then cost one promise. */
+  #ask(
     key: LeaseKey,
     given: LeaseOptions | undefined,
     defaultWait: number,
+    insists: boolean,
     as?: Sort,
   ): Promise<Lease | undefined> {
-    const resource = resourceOf('key', key);
-    const terms = readLeaseOptions(given, resource, defaultWait);
-    const { ttl, wait, signal, renew, keep, width } = terms;
-    const sort = as ?? (terms.shared ? sharedLease : plain);
-    const acquisition = this.#acquisition(resource, sort, wait);
-    // Field by field, and once for all tries: copies of such objects cost more than the rest of this call.
-    const ask = {
-      resource,
-      nonce: randomUUID(),
-      waits: wait > 0,
-      metadata: terms.metadata,
-      slots: terms.slots,
-      total: terms.total,
-      shared: terms.shared,
-      fair: terms.fair,
-      sort,
-      acquisition,
-    };
-    const lease = this.#waiting.until(
-      { wait, signal, acquisition },
-      {
-        attempt: (waits) =>
-          this.#granting.try(waits === ask.waits ? ask : { ...ask, waits }, ttl, renew, keep),
-        name: `${resource.tenant}\0${resource.name}\0${ask.total !== undefined}`,
-        topics: () => (ask.total === undefined ? [resource] : [resource, totalOf(resource)]).map(topicOf),
-        width,
-        fair: ask.fair,
-        inVain: () => void this.#granting.withdraw({ ...ask, waits: false }, ttl).catch(() => {}),
-      },
-    );
-    return acquisition?.follow(lease) ?? lease;
+    try {
+      const resource = resourceOf('key', key);
+      const terms = readLeaseOptions(given, resource, defaultWait);
+      const { wait, signal } = terms;
+      const sort = as ?? (terms.shared ? sharedLease : plain);
+      const acquisition = this.#acquisition(resource, sort, wait);
+      const call = new Call(this.#granting, resource, terms, sort, acquisition);
+      const plainly = acquisition === undefined && signal === undefined && terms.renew;
+      const lease =
+        plainly && (wait === Infinity || wait === 0)
+          ? this.#waiting.promptly(this.#granting, call)
+          : this.#waiting.until({ wait, signal, acquisition }, call);
+      const followed = acquisition?.follow(lease) ?? lease;
+      return insists && wait !== Infinity ? this.#inTime(followed, resource) : followed;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #inTime(asked: Promise<Lease | undefined>, resource: Resource): Promise<Lease> {
+    const { clock } = this.#context;
+    const started = clock.now();
+    const lease = await asked;
+    if (lease !== undefined) return lease;
+    throw new LockTimeoutError(resourceText(resource), elapsed(started, clock.now()));
   }
 
   #acquisition(resource: Resource, sort: Sort, wait: number): Acquisition | undefined {

@@ -5,36 +5,87 @@ import type { Notifications } from '../session/notifications.ts';
 /** Who may try at the same time: one, so many, or all readers up to the first writer. */
 export type Width = number | 'readers';
 
-/** A call that waits, in the line of its process. */
-export interface Place {
-  /** Rings when it is its turn to try, and whenever it is worth to try again. */
-  readonly bell: Bell;
-  readonly mayTry: boolean;
-  /** A try begins, and looks at all that was told so far. */
-  asks(): void;
-  /** From now on the line hears what messages and releases of this process tell of what it waits for. */
-  hear(): void;
-  /** `granted`: to this process, so that the next has to wait for its release, of which the line will hear. */
-  leave(granted: boolean): void;
-}
-
-interface Standing {
+/** What calls stand in line for. */
+export interface Aim {
+  /** By which the calls of this process stand in one line. */
+  readonly name: string;
   readonly width: Width;
+  /** In the order of the calls, across processes. */
   readonly fair: boolean;
-  readonly bell: Bell;
-  mayTry: boolean;
-  /** It was told of something that it has not looked at yet. */
-  told: boolean;
+  /** By what messages and releases of this process name it, and whatever else may be in its way. */
+  topics(): readonly string[];
 }
 
 /** The calls of this process that want one resource, in the order in which they came. */
 class Line {
-  readonly places: Standing[] = [];
+  readonly places: Place[];
   /** How it stops to hear, once it does. */
-  stops: (() => void)[] | undefined;
+  stops: (() => void)[] | undefined = undefined;
+
+  constructor(first: Place) {
+    this.places = [first];
+  }
 
   get idle(): boolean {
     return this.places.length === 0;
+  }
+}
+
+/** A call that waits, in the line of its process. It rings when it is its turn to try, and whenever it is worth to try again. */
+export class Place extends Bell {
+  readonly aim: Aim;
+  readonly #notifications: Notifications;
+  #line: Line | undefined = undefined;
+  mayTry = false;
+  /** It was told of something that it has not looked at yet. */
+  told = false;
+
+  constructor(aim: Aim, notifications: Notifications) {
+    super();
+    this.aim = aim;
+    this.#notifications = notifications;
+  }
+
+  /** Takes its place at the end. */
+  enter(line: Line): void {
+    this.#line = line;
+    const { places } = line;
+    if (places[0] !== this) places.push(this);
+    advance(places, true);
+    // Who stands behind another one is woken by the release of what that one gets.
+    if (places.length > 1) this.hear();
+  }
+
+  /** A try begins, and looks at all that was told so far. */
+  asks(): void {
+    this.told = false;
+    this.reset();
+  }
+
+  /** From now on the line hears what messages and releases of this process tell of what it waits for. */
+  hear(): void {
+    const line = this.#line;
+    if (line === undefined || line.stops !== undefined) return;
+    line.stops = this.aim.topics().map((topic) => this.#notifications.wait(topic, () => wake(line.places)));
+  }
+
+  /** `granted`: to this process, so that the next has to wait for its release, of which the line will hear. */
+  leave(granted: boolean): void {
+    const line = this.#line;
+    if (line === undefined) return;
+    const { places } = line;
+    if (places.length > 1) places.splice(places.indexOf(this), 1);
+    else places.pop();
+    if (this.told || !granted) wake(places);
+    advance(places, !granted || this.aim.width !== 1);
+    if (places.length > 0) return;
+    for (const stop of line.stops ?? []) stop();
+    line.stops = undefined;
+  }
+
+  tell(): void {
+    this.told = true;
+    this.ring();
   }
 }
 
@@ -50,41 +101,16 @@ export class Lines {
     this.#notifications = notifications;
   }
 
-  /** `topics`: by what messages name what is wanted, and whatever else may be in its way. */
-  enter(name: string, topics: () => readonly string[], width: Width, fair: boolean): Place {
-    const line = this.#lines.get(name) ?? this.#lines.add(name, new Line());
-    const { places } = line;
-    const standing: Standing = { width, fair, bell: new Bell(), mayTry: false, told: false };
-    places.push(standing);
-    advance(places, true);
-    const hear = (): void => {
-      line.stops ??= topics().map((topic) => this.#notifications.wait(topic, () => wake(places)));
-    };
-    // Who stands behind another one is woken by the release of what that one gets.
-    if (places.length > 1) hear();
-    return {
-      bell: standing.bell,
-      get mayTry() {
-        return standing.mayTry;
-      },
-      asks: () => {
-        standing.told = false;
-        standing.bell.reset();
-      },
-      hear,
-      leave: (granted) => {
-        places.splice(places.indexOf(standing), 1);
-        if (standing.told || !granted) wake(places);
-        if (places.length > 0) return advance(places, !granted || width !== 1);
-        for (const stop of line.stops ?? []) stop();
-        line.stops = undefined;
-      },
-    };
+  enter(aim: Aim): Place {
+    const place = new Place(aim, this.#notifications);
+    const { name } = aim;
+    place.enter(this.#lines.get(name) ?? this.#lines.add(name, new Line(place)));
+    return place;
   }
 
   /** Everybody is to look again, for whatever reason. */
   wakeAll(): void {
-    for (const { places } of this.#lines.values()) for (const { bell } of places) bell.ring();
+    for (const { places } of this.#lines.values()) for (const place of places) place.ring();
   }
 }
 
@@ -92,31 +118,29 @@ export class Lines {
  * One at the front is to look again: what is told of is free for one. All of them where the first may not be the one who
  * can have it: of several limits, or with places in a queue of the server; and readers, who are let in together.
  */
-function wake(places: readonly Standing[]): void {
+function wake(places: readonly Place[]): void {
+  if (places.length === 0) return;
   const front = places.filter(({ mayTry }) => mayTry);
-  const [first] = front;
-  const alike = front.every(({ width, fair }) => width === first?.width && width !== 'readers' && !fair);
+  const width = front[0]?.aim.width;
+  const alike = front.every(({ aim }) => aim.width === width && width !== 'readers' && !aim.fair);
   for (const place of front) {
     if (place.told) continue;
-    tell(place);
+    place.tell();
     if (alike) return;
   }
 }
 
-function tell(place: Standing): void {
-  place.told = true;
-  place.bell.ring();
-}
-
 /** Lets those at the front try who may. */
-function advance(places: readonly Standing[], ring: boolean): void {
+function advance(places: readonly Place[], ring: boolean): void {
   let readers = true;
-  for (const [index, place] of places.entries()) {
-    readers &&= place.width === 'readers';
-    const turn = place.width === 'readers' ? readers || index === 0 : index < place.width;
+  for (let index = 0; index < places.length; index += 1) {
+    const place = places[index] as Place;
+    const { width } = place.aim;
+    readers &&= width === 'readers';
+    const turn = width === 'readers' ? readers || index === 0 : index < width;
     if (!turn) return;
     if (place.mayTry) continue;
     place.mayTry = true;
-    if (ring) tell(place);
+    if (ring) place.tell();
   }
 }

@@ -17,13 +17,15 @@ export const election: Sort = { kind: 'election', mode: 'exclusive' };
 const maxNameBytes = 1_024;
 const maxTenantBytes = 255;
 
+const keyChecks = {
+  tenant: optional(text({ maxBytes: maxTenantBytes })),
+  name: (argument: string, value: unknown) => nameOf(argument, value as Key),
+};
+
 export function resourceOf(argument: string, key: LeaseKey): Resource {
   if (typeof key !== 'object' || Array.isArray(key))
     return { tenant: '', name: nameOf(argument, key as Key) };
-  const { tenant, name } = validate(argument, key, {
-    tenant: optional(text({ maxBytes: maxTenantBytes })),
-    name: (_, value) => nameOf(`${argument}.name`, value as Key),
-  });
+  const { tenant, name } = validate(argument, key, keyChecks);
   return { tenant: tenant ?? '', name };
 }
 

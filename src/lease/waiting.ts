@@ -4,8 +4,11 @@ import { type Clock, elapsed } from '../core/clock.ts';
 import { closedError } from '../session/database.ts';
 import type { Notifications } from '../session/notifications.ts';
 import type { Refusal } from '../sql/lease.ts';
+import type { Call, Wanted } from './call.ts';
+import { type Begun, FirstTry } from './first-try.ts';
+import type { Granting } from './granting.ts';
 import type { Lease } from './lease.ts';
-import { Lines, type Width } from './lines.ts';
+import { Lines } from './lines.ts';
 
 /** How long a call waits for a lease, and what may end it early. */
 export interface Patience {
@@ -14,21 +17,6 @@ export interface Patience {
   readonly signal: AbortSignal | undefined;
   /** Where somebody wants to be told of it. */
   readonly acquisition: Acquisition | undefined;
-}
-
-/** What is waited for. */
-export interface Wanted {
-  /** By which the calls of this process stand in one line. */
-  readonly name: string;
-  /** By what messages and releases of this process name it. */
-  topics(): readonly string[];
-  readonly width: Width;
-  /** In the order of the calls, across processes. */
-  readonly fair: boolean;
-  /** One try. `waits`: who releases it is to tell. */
-  attempt(waits: boolean): Promise<Lease | Refusal>;
-  /** It ends without the lease, and has a place in a queue. */
-  inVain?(): void;
 }
 
 /** How long a rejection waits for the try under way, so that in the end nothing is held that nobody knows of. */
@@ -58,16 +46,43 @@ export class Waiting {
    * signal's reason, after the try under way has been settled and what it may have got given back. Without an answer
    * within a quarter of a second it rejects all the same, and gives back what still arrives.
    */
-  async until(patience: Patience, wanted: Wanted): Promise<Lease | undefined> {
+  async until(patience: Patience, wanted: Wanted, begun?: Begun): Promise<Lease | undefined> {
     patience.signal?.throwIfAborted();
     this.#calls += 1;
     try {
-      if (patience.wait > 0) return await this.#inLine(patience, wanted);
-      return leaseOf(await settle(this.#clock, this.#try(wanted, false), Infinity, patience.signal));
+      if (patience.wait > 0) return await this.#inLine(patience, wanted, begun);
+      const unanswered = begun?.outcome ?? this.#try(wanted);
+      return leaseOf(await settle(this.#clock, unanswered, Infinity, patience.signal));
     } finally {
-      this.#calls -= 1;
-      if (this.#calls === 0) this.#lastEnded();
+      this.ended();
     }
+  }
+
+  /** As `until`, for a call that nothing ends early, nobody listens to, and whose lease lives on a heartbeat. */
+  promptly(granting: Granting, call: Call): Promise<Lease | undefined> {
+    if (this.#closed) return Promise.reject(closedError());
+    const holder = granting.present(call.ttl);
+    if (holder === undefined) return this.goOn(call, undefined);
+    const place = call.waits ? this.#lines.enter(call) : undefined;
+    if (place?.mayTry === false) return this.goOn(call, { place, listening: false, outcome: undefined });
+    place?.asks();
+    const { listening } = this.#notifications;
+    if (listening) place?.hear();
+    this.#calls += 1;
+    return new Promise((settle) => {
+      granting.send(new FirstTry(this, granting, call, holder, place, listening, settle), holder);
+    });
+  }
+
+  goOn(call: Call, begun: Begun | undefined): Promise<Lease | undefined> {
+    const wait = call.waits ? Infinity : 0;
+    return this.until({ wait, signal: undefined, acquisition: undefined }, call, begun);
+  }
+
+  /** A call has ended. */
+  ended(): void {
+    this.#calls -= 1;
+    if (this.#calls === 0) this.#lastEnded();
   }
 
   /** Nothing is tried any more; ends when the calls under way have ended. */
@@ -80,25 +95,36 @@ export class Waiting {
     });
   }
 
-  async #inLine({ wait, signal, acquisition }: Patience, wanted: Wanted): Promise<Lease | undefined> {
+  async #inLine(
+    { wait, signal, acquisition }: Patience,
+    wanted: Wanted,
+    begun: Begun | undefined,
+  ): Promise<Lease | undefined> {
     const clock = this.#clock;
     const notifications = this.#notifications;
     const started = clock.now();
     const left = (): number => (wait === Infinity ? Infinity : wait - elapsed(started, clock.now()));
-    const place = this.#lines.enter(wanted.name, wanted.topics, wanted.width, wanted.fair);
+    const place = begun?.place ?? this.#lines.enter(wanted);
     let lease: Lease | undefined;
     let queued = false;
-    let unanswered: Promise<Lease | Refusal> | undefined;
+    let unanswered = begun?.outcome;
     let waited = place.mayTry ? undefined : acquisition?.wait('process');
     try {
       for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
-        while (!place.mayTry && left() > 0) await place.bell.heard(clock, left(), signal);
+        while (!place.mayTry && left() > 0) {
+          // Whoever is in front may get the lease yet, and nobody would ring before its release.
+          if (this.#closed) throw closedError();
+          await place.heard(clock, left(), signal);
+        }
         if (!place.mayTry) return undefined;
-        place.asks();
-        const { listening } = notifications;
-        // Whoever finds it free needs no messages, and as long as nobody waits there are none.
-        if (listening) place.hear();
-        unanswered = this.#try(wanted, true);
+        let listening = begun?.listening ?? false;
+        if (unanswered === undefined) {
+          place.asks();
+          listening = notifications.listening;
+          // Whoever finds it free needs no messages, and as long as nobody waits there are none.
+          if (listening) place.hear();
+          unanswered = this.#try(wanted);
+        }
         const outcome = await settle(clock, unanswered, left(), signal);
         if (outcome === undefined) return undefined;
         unanswered = undefined;
@@ -112,7 +138,7 @@ export class Waiting {
         place.hear();
         if (!listening && (await within(clock, longestPoll, notifications.listen()))) continue;
         const pause = Math.max(1, Math.min(pauseOf(heldFor, listening, poll), left()));
-        await place.bell.heard(clock, pause, signal);
+        await place.heard(clock, pause, signal);
       }
     } finally {
       place.leave(lease !== undefined);
@@ -121,9 +147,9 @@ export class Waiting {
     }
   }
 
-  #try(wanted: Wanted, waits: boolean): Promise<Lease | Refusal> {
+  #try(wanted: Wanted): Promise<Lease | Refusal> {
     if (this.#closed) throw closedError();
-    return wanted.attempt(waits);
+    return wanted.attempt();
   }
 }
 

@@ -19,6 +19,13 @@ export interface Kind<Call, Answer> {
   failed?(error: unknown, calls: readonly Call[]): Failed<Answer> | Promise<Failed<Answer>>;
 }
 
+/** A call, and what is done with its answer: at once, before those of the calls behind it are looked at. */
+export interface Pending<Call, Answer> {
+  readonly call: Call;
+  resolve(answer: Awaited<Answer> | PromiseLike<Awaited<Answer>>): void;
+  reject(error: unknown): void;
+}
+
 type Failed<Answer> = readonly Answer[] | undefined;
 
 interface Lane {
@@ -135,13 +142,6 @@ interface Sendable {
   fail(error: unknown): void;
 }
 
-/** A call, and who hears of its answer. */
-export interface Pending<Call, Answer> {
-  readonly call: Call;
-  resolve(answer: Awaited<Answer> | PromiseLike<Awaited<Answer>>): void;
-  reject(error: unknown): void;
-}
-
 /** The calls of one kind that have not been sent yet. */
 class Queue<Call, Answer> implements Sendable {
   readonly #kind: Kind<Call, Answer>;
@@ -170,13 +170,15 @@ class Queue<Call, Answer> implements Sendable {
   async send(session: Session, most: number): Promise<void> {
     const batch = this.#pending.splice(0, Math.min(this.#kind.limit, most));
     const calls = batch.map((pending) => pending.call);
+    let answers: readonly Answer[];
     try {
-      const answers = await this.#ask(session, calls);
-      for (let place = 0; place < batch.length; place += 1)
-        batch[place]?.resolve(answers[place] as Awaited<Answer>);
+      answers = await this.#ask(session, calls);
     } catch (error) {
       for (const pending of batch) pending.reject(error);
+      return;
     }
+    for (let place = 0; place < batch.length; place += 1)
+      batch[place]?.resolve(answers[place] as Awaited<Answer>);
   }
 
   /** A collision (40001, 40P01, 55P03) did nothing: the statement is sent again. */

@@ -82,27 +82,45 @@ export interface LeaseRow {
 export const leaseColumns = `tenant, name, slot, token, shared, holder_id as holder,
         coalesce(application, '') as application, revoked, metadata::text, ${epoch('acquired_at')}, ${epoch('expires_at')}`;
 
-/** Held leases behind one of them, in the order of tenant, name and slot. */
-export function heldLeases(schema: string, after: LeaseRow | undefined, limit: number): Statement {
-  const { tenant = '', name = '', slot = -1 } = after ?? {};
+/**
+ * The leases that are held, in the order of tenant, name and slot: looked for once, as of one moment, and fetched in
+ * portions (`nextLeases`) in the same transaction. Pages of their own would each look through all of them: the view
+ * compares clocks, so Postgres sorts what it gives, whatever index there is (7.5 s for 100,000 in 20 pages, 1.1 s so).
+ */
+export function heldLeases(schema: string): Statement {
   return {
     name: 'inspect_leases',
-    text: `select ${leaseColumns}
-      from ${identifier(schema)}.leases
-      where held and (tenant, name, slot) > ($1, $2, $3) order by tenant, name, slot limit $4`,
-    values: [tenant, name, slot, limit],
+    text: `declare fencepost_leases no scroll cursor for select ${leaseColumns}
+      from ${identifier(schema)}.leases where held order by tenant, name, slot`,
+    values: [],
   };
 }
 
+export function nextLeases(count: number): Statement {
+  return { name: 'inspect_leases_next', text: `fetch ${count} from fencepost_leases`, values: [] };
+}
+
+/** Most rows have the same holder as the one before, whose texts need not be kept twice. */
+export function readLeases(rows: readonly Row[], found: LeaseRow[]): void {
+  for (const row of rows) found.push(leaseOf(row, found.at(-1)));
+}
+
 export function readLease(row: Row): LeaseRow {
+  return leaseOf(row, undefined);
+}
+
+function leaseOf(row: Row, before: LeaseRow | undefined): LeaseRow {
+  const holder = row.holder ?? '';
+  const application = row.application ?? '';
+  const tenant = row.tenant ?? '';
   return {
-    tenant: row.tenant ?? '',
+    tenant: before?.tenant === tenant ? before.tenant : tenant,
     name: row.name ?? '',
     slot: Number(row.slot),
     token: BigInt(row.token ?? 0),
     mode: row.shared === 't' ? 'shared' : 'exclusive',
-    holder: row.holder ?? '',
-    application: row.application ?? '',
+    holder: before?.holder === holder ? before.holder : holder,
+    application: before?.application === application ? before.application : application,
     acquiredAt: dateOf(Number(row.acquired_at)),
     expiresAt: dateOf(Number(row.expires_at)),
     revoked: row.revoked === 't',

@@ -90,31 +90,40 @@ export function acquireLeases(
   ]);
 }
 
+const refused: Refusal = { heldFor: undefined, queued: false };
+
 export function readAnswers(row: Row | undefined, asks: readonly Ask[]): Answer[] {
-  const answers = new Array<Answer>(asks.length).fill({ heldFor: undefined, queued: false });
+  const answers = new Array<Answer>(asks.length).fill(refused);
   const queued = numbersOf(row?.queued);
   for (const place of queued) answers[Number(place) - 1] = { heldFor: undefined, queued: true };
   const heldFor = numbersOf(row?.held_for);
-  for (const [index, place] of numbersOf(row?.held).entries()) {
+  numbersOf(row?.held).forEach((place, index) => {
     const left = heldFor[index];
     answers[Number(place) - 1] = {
       heldFor: left === undefined || left === 'NULL' ? undefined : Number(left),
       queued: queued.includes(place),
     };
-  }
+  });
   const [tokens, slots] = [numbersOf(row?.tokens), numbersOf(row?.slots)];
   const [totalTokens, totalSlots] = [numbersOf(row?.total_tokens), numbersOf(row?.total_slots)];
-  for (const [index, place] of numbersOf(row?.granted).entries()) {
+  numbersOf(row?.granted).forEach((place, index) => {
     const ask = asks[Number(place) - 1];
-    if (ask === undefined) continue;
+    if (ask === undefined) return;
     const { resource } = ask;
-    const own = { resource, slot: Number(slots[index]), token: BigInt(tokens[index] ?? '') };
-    const total = { resource: totalOf(resource), slot: Number(totalSlots[index]) };
+    const own = rowOfLease(resource, slots[index], tokens[index]);
     answers[Number(place) - 1] =
-      ask.total === undefined ? [own] : [own, { ...total, token: BigInt(totalTokens[index] ?? '') }];
-  }
+      ask.total === undefined
+        ? [own]
+        : [own, rowOfLease(totalOf(resource), totalSlots[index], totalTokens[index])];
+  });
   return answers;
 }
+
+const rowOfLease = (resource: Resource, slot: string | undefined, token: string | undefined): Held => ({
+  resource,
+  slot: Number(slot),
+  token: BigInt(token ?? ''),
+});
 
 /** What the limit over all tenants is kept on: the same name without a tenant. */
 export function totalOf({ name }: Resource): Resource {

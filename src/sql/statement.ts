@@ -5,6 +5,14 @@ export interface Statement {
   readonly values: readonly unknown[];
 }
 
+/** A transaction of several statements of ours. */
+export const begin: Statement = {
+  name: 'begin',
+  text: 'begin isolation level read committed read only',
+  values: [],
+};
+export const commit: Statement = { name: 'commit', text: 'commit', values: [] };
+
 /** A row as the server sent it: every value is text or null. */
 export type Row = Readonly<Record<string, string | null>>;
 
@@ -38,7 +46,11 @@ export function plainArray(values: readonly (string | number | bigint | boolean)
 
 /** An array of any texts as Postgres reads it. */
 export function textArray(values: readonly string[]): string {
-  return `{${values.map((text) => `"${/["\\]/.test(text) ? text.replace(/["\\]/g, '\\$&') : text}"`).join()}}`;
+  if (values.length === 0) return '{}';
+  const plain = values.some((text) => /["\\]/.test(text))
+    ? values.map((text) => text.replace(/["\\]/g, '\\$&'))
+    : values;
+  return `{"${plain.join('","')}"}`;
 }
 
 /** The elements of a one-dimensional array of numbers as Postgres writes it: `{1,2}`. */

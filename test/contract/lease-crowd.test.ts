@@ -16,6 +16,16 @@ async function acquireMany(fencepost: Fencepost, count: number): Promise<void> {
   }
 }
 
+/** Does it, and says for how long nothing else could run meanwhile. */
+async function watched<Outcome>(what: string, work: () => Promise<Outcome>): Promise<Outcome> {
+  const delays = monitorEventLoopDelay({ resolution: 1 });
+  delays.enable();
+  const outcome = await work();
+  delays.disable();
+  console.log(`${what}: longest turn of the event loop ${Math.round(delays.max / 1e6)} ms`);
+  return outcome;
+}
+
 test('a hundred thousand leases live on the heartbeat of one, are listed and released together', {
   timeout: 120_000,
 }, async () => {
@@ -23,7 +33,7 @@ test('a hundred thousand leases live on the heartbeat of one, are listed and rel
   await using database = await createDatabase();
   await using proxy = await startProxy(database.url);
   const fencepost = new Fencepost({ connection: proxy.url });
-  await acquireMany(fencepost, count);
+  await watched('acquiring', () => acquireMany(fencepost, count));
   const requests: string[] = [];
   const beats = (): number => requests.filter((name) => name === 'holder_beat').length;
   proxy.tap = ({ direction, about }) => {
@@ -38,16 +48,12 @@ test('a hundred thousand leases live on the heartbeat of one, are listed and rel
   const holders = await other.inspect.holders();
   expect(holders).toMatchObject([{ alive: true, ttl: 3_000, held: count }]);
   expect(holders[0]?.beatAt.getTime()).toBeGreaterThan(holders[0]?.openedAt.getTime() ?? Infinity);
-  const listed = await other.inspect.leases();
+  const listed = await watched('listing', () => other.inspect.leases());
   expect(listed).toHaveLength(count);
   expect(new Set(listed.map(({ tenant, name }) => `${tenant} ${name}`)).size).toBe(count);
   expect(listed[0]).toMatchObject({ tenant: 't0', slot: 0, mode: 'exclusive', holder: holders[0]?.id });
 
-  const delays = monitorEventLoopDelay({ resolution: 1 });
-  delays.enable();
-  await fencepost.close();
-  delays.disable();
-  console.log(`closing ${count} leases: longest turn of the event loop ${Math.round(delays.max / 1e6)} ms`);
+  await watched('closing', () => fencepost.close());
   expect(await other.inspect.leases()).toEqual([]);
   expect(await other.inspect.holders()).toEqual([]);
 });

@@ -43,11 +43,12 @@ export const knownBugs: readonly KnownBug[] = [
     edits: [
       src(
         'lease/granting',
-        'answer = await this.#context.commands.submit(kind, call);',
+        'answer = await (asked?.reply ?? this.#context.commands.submit(kind, call));',
         `const draw = { name: 'draw', text: 'select fencepost.next_token() as answer', values: [] };
         const drawn = await this.#context.commands.run(draw);
         answer = await this.#context.commands.submit(kind, { ...call, metadata: String(drawn?.answer) });`,
       ),
+      src('lease/leases', 'const plainly = acquisition === undefined', 'const plainly = false'),
       tokenAsDrawn('p_metadata[v_free[f.n]]::bigint'),
     ],
     test: races('token-order', 'whose request was held up in the network has a greater token'),

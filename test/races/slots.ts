@@ -15,7 +15,7 @@ import { type Findings, script } from '../support/script.ts';
 import type { WorkerArgument } from './slots-worker.ts';
 
 export interface Slots {
-  /** Grants in all. */
+  /** Tokens to be drawn: one for a grant, and one more where there is a limit for all. */
   rounds: number;
   processes: number;
   callers: number;
@@ -76,7 +76,6 @@ export async function raceForSlots(
   const counts: Record<string, number> = {};
   const started = performance.now();
   let kills = 0;
-  /** Each grant draws a number. */
   const drawn = async (): Promise<number> => {
     const { rows } = await pool.query('select last_value::int as drawn from fencepost.token');
     return rows[0].drawn;
@@ -165,7 +164,7 @@ function mostAtOnce(grants: readonly Acquisition[]): string {
 await script(
   import.meta,
   {
-    rounds: 1_000_000,
+    rounds: 1_400_000,
     processes: 8,
     callers: 16,
     keys: 4,

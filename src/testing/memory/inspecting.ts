@@ -13,17 +13,13 @@ export function leaders(rows: LeaseRows, tenants: readonly string[], names: read
   };
 }
 
-export function inspectLeases(
-  rows: LeaseRows,
-  after: readonly [string, string, number],
-  limit: number,
-): Reply {
+export function inspectLeases(rows: LeaseRows): Reply {
   const held = rows
     .all()
-    .filter((row) => rows.isHeld(row) && compare(placeOf(row), after) > 0)
+    .filter((row) => rows.isHeld(row))
     .sort((a, b) => compare(placeOf(a), placeOf(b)));
   return {
-    rows: held.slice(0, limit).map((row) => ({
+    rows: held.map((row) => ({
       tenant: row.resource.tenant,
       name: row.resource.name,
       slot: String(row.slot),

@@ -108,8 +108,11 @@ export class MemoryServer {
     },
     lease_resume: (...values) => this.#resume(...values),
     leaders: (tenants, names) => leaders(this.leases.rows, texts(tenants), texts(names)),
-    inspect_leases: (tenant, name, slot, limit) =>
-      inspectLeases(this.leases.rows, [String(tenant), String(name), Number(slot)], Number(limit)),
+    begin: () => ({ rows: [] }),
+    commit: () => ({ rows: [] }),
+    // All of them at once: nobody is kept waiting by what is in the same process.
+    inspect_leases: () => inspectLeases(this.leases.rows),
+    inspect_leases_next: () => ({ rows: [] }),
     inspect_holders: () => inspectHolders(this.leases.rows, this.#now()),
     notify: (_, message) => {
       this.#tell(String(message));
