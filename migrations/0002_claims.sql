@@ -24,8 +24,22 @@ create table claim (
   primary key (tenant, source_id, key)
 ) with (fillfactor = 70);
 
--- Finds the claims of the dead, and those that are due.
-create index claim_kept on claim (source_id, holder_id, due) where holder_id is not null;
+-- Finds the claims of the dead, and those that are due, and whether there are any of a table.
+create index claim_kept on claim (source_id, holder_id, due);
+
+-- What one call claimed of rows that had no claim before: one row here for all of them. A row is in it by its place in
+-- keys, as long as the bit there is not set; that of a place that is none's was set from the beginning. tenants: one,
+-- when all have the same.
+create table claim_batch (
+  source_id integer not null,
+  token bigint not null,
+  holder_id uuid not null,
+  tenants text[] not null,
+  keys text[] not null,
+  settled bit varying not null,
+  primary key (source_id, token)
+) with (fillfactor = 70);
+alter table claim_batch alter keys set storage external;
 
 -- Which of these holders are dead, for a claim that found rows of them. The expired ones are buried here, each under
 -- its own lock; one that is gone never comes back, so the answer stays true. A claim relies on seeing what was
@@ -70,11 +84,30 @@ begin
 end
 $$;
 
+-- Claims of rows that have been given back, left by somebody, or set aside: one entry each.
+create or replace view claim_entries as
+select tenant, source_id, key, token, holder_id, attempts, due, error from claim;
+
+-- What rows were claimed together for the first time, as long as one of them is not settled.
+create or replace view claim_batches as
+select source_id, token, holder_id from claim_batch;
+
+-- The rows of those that are not settled.
+create or replace view claim_batch_rows as
+select b.source_id, b.token, b.holder_id, coalesce(k.tenant, b.tenants[1]) collate "C" as tenant, k.key collate "C" as key,
+  k.place::integer as place
+from claim_batch b, unnest(b.keys, b.tenants) with ordinality k(key, tenant, place)
+where get_bit(b.settled, k.place::integer - 1) = 0;
+
 -- The claims of rows that stand beside their table, and not in columns of it. A row that has none here is free.
 -- relation: their table.
 create or replace view claims as
 select c.tenant, c.source_id, c.key, c.token, c.holder_id, c.attempts, c.due, c.error, s.relation
-from claim c
+from (
+  select tenant, source_id, key, token, holder_id, attempts, due, error from claim
+  union all
+  select tenant, source_id, key, token, holder_id, 1, '-infinity', null from claim_batch_rows
+) c
 left join claim_source s on s.id = c.source_id;
 
 -- What claims that stand beside their table are kept under: the table, and the columns that name a row and its tenant.
@@ -153,12 +186,15 @@ begin
     return v_source.id;
   end if;
   -- Whoever is about to claim under the old names ends before, or finds them gone.
-  lock table claim in share row exclusive mode;
+  lock table claim_batch, claim in share row exclusive mode;
+  delete from claim_batch b using claim_source s
+  where b.source_id = s.id and not exists (select from pg_class r where r.oid = s.relation);
   delete from claim c using claim_source s
   where c.source_id = s.id and not exists (select from pg_class r where r.oid = s.relation);
   delete from claim_source s
   where not exists (select from pg_class r where r.oid = s.relation)
     or s.relation = p_relation and not exists (select from claim c where c.source_id = s.id)
+      and not exists (select from claim_batch b where b.source_id = s.id)
       and (s.key <> p_key or s.tenant is distinct from p_tenant);
   insert into claim_source (relation, key, tenant) values (p_relation, p_key, p_tenant) on conflict do nothing;
   select * into v_source from claim_source s where s.relation = p_relation;
@@ -172,28 +208,75 @@ $$;
 
 -- Claims rows for this holder: of those named, the ones that nobody has, or a dead holder. The calling transaction has
 -- locked the rows themselves. What it saw of their claims before may be out of date by then: locking a row shows
--- nothing of a claim that was made beside it. The key of the claim decides here.
+-- nothing of a claim that was made beside it. So it is looked up here again, in batches that were not seen, and by the
+-- key of each entry; whoever claims a row has it locked until the commit, so what is not there now nobody adds.
+-- Answers by their places: 'b' in a batch, 'c' in an entry, 'a' set aside.
 create or replace function claim_take(
-  p_holder uuid, p_epoch integer, p_source integer, p_attempts integer, p_dead uuid[], p_tenants text[], p_keys text[])
-returns setof claim
+  p_holder uuid, p_epoch integer, p_source integer, p_attempts integer, p_dead uuid[], p_seen bigint[],
+  p_tenants text[], p_keys text[])
+returns table (place integer, token bigint, attempts integer, kind text)
 language plpgsql volatile security definer
 set search_path from current
+set enable_seqscan = off
 as $$
 declare
   v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
   v_token bigint := claim_token(p_holder, p_epoch);
+  v_flight text[];
+  v_fresh text[];
+  v_old boolean[];
 begin
-  return query
-  insert into claim as c (tenant, source_id, key, token, holder_id, attempts)
-  select a.tenant, p_source, a.key, v_token, p_holder, 1
-  from unnest(p_tenants, p_keys) a(tenant, key) order by a.tenant collate "C", a.key collate "C"
-  on conflict (tenant, source_id, key) do update set
-    token = greatest(excluded.token, c.token + 1),
-    holder_id = case when c.attempts >= p_attempts then v_nobody else excluded.holder_id end,
-    attempts = c.attempts + case when c.attempts >= p_attempts then 0 else 1 end,
-    due = case when c.attempts >= p_attempts then 'infinity'::timestamptz else '-infinity'::timestamptz end
-  where c.holder_id is null or c.holder_id = any (p_dead) and c.due <= clock_timestamp()
-  returning c.*;
+  -- Batches first: what leaves one for an entry is then found there.
+  v_flight := array(
+    select r.key from claim_batch_rows r
+    where r.source_id = p_source and r.token <> all (p_seen) and r.holder_id <> all (p_dead));
+  if exists (select from claim_batch b where b.source_id = p_source and b.holder_id = any (p_dead)) then
+    v_flight := v_flight || claim_leave(p_source, p_dead, p_keys);
+  end if;
+  if cardinality(v_flight) = 0 and not exists (select from claim c where c.source_id = p_source) then
+    v_fresh := p_keys;
+  else
+    select array_agg(case when not a.flight and not a.entry then a.key end order by a.place),
+      array_agg(a.entry and not a.flight order by a.place)
+    into v_fresh, v_old
+    from (
+      select k.key, k.place, coalesce(k.key in (select unnest(v_flight)), false) as flight, coalesce((
+        select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1), false) as entry
+      from unnest(p_tenants, p_keys) with ordinality k(tenant, key, place) offset 0) a;
+  end if;
+  if cardinality(array_remove(v_fresh, null)) > 0 then
+    loop
+      insert into claim_batch as b (source_id, token, holder_id, tenants, keys, settled)
+      select p_source, v_token, p_holder,
+        case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, v_fresh,
+        case when array_position(v_fresh, null) is null then repeat('0', cardinality(v_fresh)) else (
+          select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
+          from unnest(v_fresh) with ordinality f(key, place)) end::bit varying
+      on conflict do nothing;
+      exit when found;
+      v_token := v_token + 1;
+    end loop;
+    return query select f.place::integer, v_token, 1, 'b' from unnest(v_fresh) with ordinality f(key, place)
+      where f.key is not null;
+  end if;
+  if true = any (v_old) then
+    return query
+    with taken as (
+      insert into claim as c (tenant, source_id, key, token, holder_id, attempts)
+      select o.tenant, p_source, o.key, v_token, p_holder, 1
+      from unnest(p_tenants, p_keys, v_old) o(tenant, key, old) where o.old
+      order by o.tenant collate "C", o.key collate "C"
+      on conflict on constraint claim_pkey do update set
+        token = greatest(excluded.token, c.token + 1),
+        holder_id = case when c.attempts >= p_attempts then v_nobody else excluded.holder_id end,
+        attempts = c.attempts + case when c.attempts >= p_attempts then 0 else 1 end,
+        due = case when c.attempts >= p_attempts then 'infinity'::timestamptz else '-infinity'::timestamptz end
+      where c.holder_id is null or c.holder_id = any (p_dead) and c.due <= clock_timestamp()
+      returning c.tenant, c.key, c.token, c.attempts, c.holder_id)
+    select o.place::integer, t.token, t.attempts, case when t.holder_id = v_nobody then 'a' else 'c' end
+    from taken t join unnest(p_tenants, p_keys) with ordinality o(tenant, key, place)
+      on o.tenant = t.tenant and o.key = t.key;
+  end if;
   -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
   if not exists (select from claim_source s where s.id = p_source) then
     raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';
@@ -229,6 +312,93 @@ begin
 end
 $$;
 
+-- Ends claims in batches, by their places: those that are not settled. Answers a 1 for each of them, in the order in
+-- which they were asked for. What is done to the rows themselves comes after: a batch is locked before the rows of it
+-- that are completed, and a claim, which locks rows first, waits for no batch (p_skip).
+create or replace function claim_settle_batch(
+  p_source integer, p_tokens bigint[], p_places integer[], p_skip boolean default false)
+returns integer[]
+language plpgsql volatile security definer
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
+as $$
+declare
+  v_locked bigint[];
+  v_numbers bigint[];
+  v_tokens bigint[];
+  v_settled varbit[];
+  v_answer integer[] := array_fill(0, array[cardinality(p_places)]);
+  v_number bigint;
+begin
+  if cardinality(p_places) = 0 then
+    return v_answer;
+  end if;
+  if p_skip then
+    v_locked := array(
+      select b.token from claim_batch b where b.source_id = p_source and b.token = any (p_tokens)
+      order by b.token for no key update skip locked);
+  else
+    v_locked := array(
+      select b.token from claim_batch b where b.source_id = p_source and b.token = any (p_tokens)
+      order by b.token for no key update);
+  end if;
+  -- A query of its own: what the one before waited for it did not see.
+  with asked as materialized (
+    select a.number, a.place, b.token, b.settled
+    from unnest(p_tokens, p_places) with ordinality a(token, place, number)
+    join claim_batch b on b.source_id = p_source and b.token = any (v_locked) and b.token = a.token
+    where get_bit(b.settled, a.place - 1) = 0
+  ), marked as (
+    select token, bit_or(set_bit(settled, place - 1, 1)) as settled from asked group by token
+  )
+  select (select array_agg(number) from asked), array_agg(token), array_agg(settled)
+  into v_numbers, v_tokens, v_settled from marked;
+  if v_numbers is null then
+    return v_answer;
+  end if;
+  delete from claim_batch b using unnest(v_tokens, v_settled) m(token, settled)
+  where b.source_id = p_source and b.token = any (v_tokens) and b.token = m.token and bit_count(m.settled) = length(m.settled);
+  update claim_batch b set settled = m.settled from unnest(v_tokens, v_settled) m(token, settled)
+  where b.source_id = p_source and b.token = any (v_tokens) and b.token = m.token;
+  if cardinality(v_numbers) = cardinality(p_places) then
+    return array_fill(1, array[cardinality(p_places)]);
+  end if;
+  foreach v_number in array v_numbers loop
+    v_answer[v_number] := 1;
+  end loop;
+  return v_answer;
+end
+$$;
+
+-- Gives rows that the dead have in batches an entry each, as left by them: of those named, for a claim that has locked
+-- them. Answers the names that could not be had: a batch that somebody settles in is passed by, so that no claim waits
+-- for one who waits for its rows.
+create or replace function claim_leave(p_source integer, p_dead uuid[], p_keys text[]) returns text[]
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_left claim_batch_rows[] := array(
+    select r from claim_batch_rows r
+    where r.source_id = p_source and r.holder_id = any (p_dead) and (r.key in (select unnest(p_keys))) is true);
+  v_settled integer[] := claim_settle_batch(
+    p_source, array(select (r).token from unnest(v_left) r), array(select (r).place from unnest(v_left) r), true);
+begin
+  insert into claim (tenant, source_id, key, token, holder_id, attempts)
+  select l.tenant, p_source, l.key, l.token, l.holder_id, 1
+  from unnest(v_left) with ordinality l(source_id, token, holder_id, tenant, key, place, number)
+  where v_settled[l.number] = 1 order by l.tenant, l.key
+  on conflict do nothing;
+  return array(
+    select l.key from unnest(v_left) with ordinality l(source_id, token, holder_id, tenant, key, place, number)
+    where v_settled[l.number] = 0);
+end
+$$;
+
 -- Whether a claim still has this token: then nobody changes that before the calling transaction ends.
 create or replace function claim_pin(p_source integer, p_tenant text, p_key text, p_token bigint) returns boolean
 language plpgsql volatile security definer
@@ -240,6 +410,19 @@ begin
     and c.holder_id <> '00000000-0000-0000-0000-000000000000'
   for no key update;
   return found;
+end
+$$;
+
+-- Whether a claim in a batch is not settled. The calling transaction has locked its row: until it ends nobody else can
+-- claim that.
+create or replace function claim_pin_batch(p_source integer, p_token bigint, p_place integer) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+  return exists (
+    select from claim_batch b
+    where b.source_id = p_source and b.token = p_token and get_bit(b.settled, p_place - 1) = 0);
 end
 $$;
 
@@ -281,17 +464,49 @@ begin
 end
 $$;
 
--- Frees what a holder has of a table and does not know of: an answer was lost. Those attempts do not count.
+-- Gives claims in batches back, as claim_return does those that have an entry: each gets one, unless it would say
+-- nothing.
+create or replace function claim_return_batch(
+  p_source integer, p_tokens bigint[], p_places integer[], p_after float8[], p_errors text[], p_unused boolean[])
+returns integer[]
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+  v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+  v_now timestamptz := clock_timestamp();
+  v_rows claim_batch_rows[] := array(
+    select r from claim_batch_rows r where r.source_id = p_source and r.token = any (p_tokens));
+  v_settled integer[] := claim_settle_batch(p_source, p_tokens, p_places);
+begin
+  insert into claim (tenant, source_id, key, token, holder_id, attempts, due, error)
+  select r.tenant, p_source, r.key, r.token, case when a.after = 0 then null else v_nobody end, 1 - a.unused::integer,
+    case when a.after < 0 then 'infinity' else v_now + a.after * interval '1 millisecond' end, nullif(a.error, '')
+  from unnest(p_tokens, p_places, p_after, p_errors, p_unused, v_settled) a(token, place, after, error, unused, settled)
+  join unnest(v_rows) r on r.token = a.token and r.place = a.place
+  where a.settled = 1 and not (a.after = 0 and a.unused and a.error = '')
+  order by r.tenant, r.key
+  on conflict do nothing;
+  return v_settled;
+end
+$$;
+
+-- Frees what a holder has of a table and does not know of: an answer was lost. Those attempts do not count. place: of
+-- a claim in a batch; 0 of one that has an entry.
 create or replace function claim_free(
-  p_source integer, p_holder uuid, p_tenants text[], p_keys text[], p_tokens bigint[])
+  p_source integer, p_holder uuid, p_tenants text[], p_keys text[], p_tokens bigint[], p_places integer[])
 returns void
 language sql volatile security definer
 set search_path from current
 as $$
+  select claim_settle_batch(p_source, array_agg(r.token), array_agg(r.place)) from claim_batch_rows r
+  where r.source_id = p_source and r.holder_id = p_holder and (r.token, r.place) not in (
+    select a.token, a.place from unnest(p_tokens, p_places) a(token, place))
+  having count(*) > 0;
   update claim c set holder_id = null, attempts = c.attempts - 1
   where c.source_id = p_source and c.holder_id = p_holder and not exists (
-    select from unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)
-    where c.tenant = a.tenant and c.key = a.key and c.token = a.token)
+    select from unnest(p_tenants, p_keys, p_tokens, p_places) a(tenant, key, token, place)
+    where c.tenant = a.tenant and c.key = a.key and c.token = a.token and a.place = 0)
 $$;
 
 -- Forgets that rows wait for another attempt, or were set aside; answers how many.
@@ -310,15 +525,28 @@ $$;
 -- Forgets claims of rows that are gone, as far as nobody who lives has them, and nothing has changed meanwhile.
 create or replace function claim_forget(p_source integer, p_tenants text[], p_keys text[], p_tokens bigint[])
 returns bigint
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path from current
 as $$
+declare
+  v_rows claim_batch_rows[];
+  v_settled integer[];
+  v_entries bigint;
+begin
+  v_rows := array(
+    select r from claim_batch_rows r
+    where r.source_id = p_source and r.holder_id not in (select id from holder) and (r.tenant, r.key, r.token) in (
+      select a.tenant, a.key, a.token from unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)));
+  v_settled := claim_settle_batch(
+    p_source, array(select (r).token from unnest(v_rows) r), array(select (r).place from unnest(v_rows) r));
   with forgotten as (
     delete from claim c using unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)
     where c.tenant = a.tenant and c.source_id = p_source and c.key = a.key and c.token = a.token
       and not exists (select from holder h where h.id = c.holder_id)
     returning 1)
-  select count(*) from forgotten
+  select count(*) into v_entries from forgotten;
+  return v_entries + (select count(*) from unnest(v_settled) s where s = 1);
+end
 $$;
 
 -- Claims of a table that has a limit for each key take turns: between what one counts and what it commits no other may
@@ -448,20 +676,24 @@ end
 $$;
 drop function claim_wake() cascade;
 drop function claim_wanted(oid);
-drop view claims, claim_sources;
+drop view claims, claim_batch_rows, claim_batches, claim_entries, claim_sources;
 drop function
   claim_counts(integer),
   claim_state(uuid, boolean, timestamptz),
   claim_dead(uuid[]),
   claim_token(uuid, integer),
   claim_source(regclass, text[], text),
-  claim_take(uuid, integer, integer, integer, uuid[], text[], text[]),
+  claim_take(uuid, integer, integer, integer, uuid[], bigint[], text[], text[]),
+  claim_leave(integer, uuid[], text[]),
   claim_settle(integer, text[], text[], bigint[]),
+  claim_settle_batch(integer, bigint[], integer[], boolean),
   claim_pin(integer, text, text, bigint),
+  claim_pin_batch(integer, bigint, integer),
   claim_return(integer, text[], text[], bigint[], float8[], text[], boolean[]),
-  claim_free(integer, uuid, text[], text[], bigint[]),
+  claim_return_batch(integer, bigint[], integer[], float8[], text[], boolean[]),
+  claim_free(integer, uuid, text[], text[], bigint[], integer[]),
   claim_retry(integer, text[], text[]),
   claim_forget(integer, text[], text[], bigint[]),
   claim_turn(oid),
   claim_live(text, uuid[]);
-drop table claim, claim_source;
+drop table claim_batch, claim, claim_source;

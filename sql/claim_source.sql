@@ -12,12 +12,15 @@ begin
     return v_source.id;
   end if;
   -- Whoever is about to claim under the old names ends before, or finds them gone.
-  lock table claim in share row exclusive mode;
+  lock table claim_batch, claim in share row exclusive mode;
+  delete from claim_batch b using claim_source s
+  where b.source_id = s.id and not exists (select from pg_class r where r.oid = s.relation);
   delete from claim c using claim_source s
   where c.source_id = s.id and not exists (select from pg_class r where r.oid = s.relation);
   delete from claim_source s
   where not exists (select from pg_class r where r.oid = s.relation)
     or s.relation = p_relation and not exists (select from claim c where c.source_id = s.id)
+      and not exists (select from claim_batch b where b.source_id = s.id)
       and (s.key <> p_key or s.tenant is distinct from p_tenant);
   insert into claim_source (relation, key, tenant) values (p_relation, p_key, p_tenant) on conflict do nothing;
   select * into v_source from claim_source s where s.relation = p_relation;

@@ -41,6 +41,7 @@ export const bareClaims: JobPeer = {
           key: [String(id)],
           tenant: null,
           name: null,
+          place: null,
           token: BigInt(fencepost_token),
         }));
         await ask(completeRows(table, keys));

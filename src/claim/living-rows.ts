@@ -49,7 +49,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       const left = limit - claims.length;
       const cursor = this.#cursor;
       const taking = this.#claiming.claim(table, (holder) =>
-        statementsOf(table).claimRows(table, holder, left, tenant, cursor),
+        statementsOf(table).claimRows(table, holder, left, tenant, cursor, tries === 1),
       );
       // What is claimed already is not forgotten for what could not be added to it.
       const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));

@@ -14,6 +14,16 @@ import { failureOf, type UserDatabase } from './user-database.ts';
 /** Settles in one statement: enough to share its cost, few enough that nobody waits long for the others. */
 const limit = 1_000;
 
+/** Claims that are in batches are not settled in one statement with others. */
+interface ByKeeping<Input> {
+  readonly single: Kind<Input, boolean>;
+  readonly batched: Kind<Input, boolean>;
+}
+
+function kindOf<Input>(kinds: ByKeeping<Input>, { place }: ClaimedKey): Kind<Input, boolean> {
+  return place === null ? kinds.single : kinds.batched;
+}
+
 /** How claims end, each only while the row still has its token. Those that come at one time share a statement. */
 export class Settling {
   readonly #database: UserDatabase;
@@ -21,8 +31,8 @@ export class Settling {
   readonly #statements: ClaimStatements;
   readonly #clock: Clock;
   readonly #commands: Commands;
-  readonly #complete: Kind<ClaimedKey, boolean>;
-  readonly #return: Kind<ClaimedKey & Return, boolean>;
+  readonly #complete: ByKeeping<ClaimedKey>;
+  readonly #return: ByKeeping<ClaimedKey & Return>;
 
   constructor(database: UserDatabase, table: ClaimTable, clock: Clock) {
     this.#database = database;
@@ -32,18 +42,20 @@ export class Settling {
     this.#commands = new Commands(async () => database, clock);
     const read = (rows: Parameters<typeof readSettled>[0], calls: readonly unknown[]): boolean[] =>
       readSettled(rows, calls.length);
-    this.#complete = {
+    const complete = {
       limit,
       share: limit,
-      statement: (claims) => this.#statements.completeRows(table, claims),
+      statement: (claims: readonly ClaimedKey[]) => this.#statements.completeRows(table, claims),
       read,
     };
-    this.#return = {
+    const giveBack = {
       limit,
       share: limit,
-      statement: (claims) => this.#statements.returnRows(table, claims),
+      statement: (claims: readonly (ClaimedKey & Return)[]) => this.#statements.returnRows(table, claims),
       read,
     };
+    this.#complete = { single: complete, batched: { ...complete } };
+    this.#return = { single: giveBack, batched: { ...giveBack } };
   }
 
   complete(
@@ -52,26 +64,27 @@ export class Settling {
     work?: (trx: Kysely<AnyTables>) => Promise<unknown>,
   ): Promise<void> {
     if (work !== undefined) return this.#completeWith(key, claim, work);
-    return this.#commands.submit(this.#complete, claim).then((found) => {
+    return this.#commands.submit(kindOf(this.#complete, claim), claim).then((found) => {
       if (!found) throw new StaleTokenError(key, claim.token);
     });
   }
 
   /** The same without work, for who hears of it instead: false when the row has another token. */
   completeInCompany(pending: Pending<ClaimedKey, boolean>): void {
-    this.#commands.enqueue(this.#complete, pending);
+    this.#commands.enqueue(kindOf(this.#complete, pending.call), pending);
   }
 
   async fail(key: string, claim: ClaimedKey, error: string): Promise<void> {
     const aside = { ...claim, after: undefined, error, unused: false };
-    if (!(await this.#commands.submit(this.#return, aside))) throw new StaleTokenError(key, claim.token);
+    if (!(await this.#commands.submit(kindOf(this.#return, aside), aside)))
+      throw new StaleTokenError(key, claim.token);
   }
 
   /** Tries until it is done or `needed` says that the row is free anyway. */
   async giveBack(claim: ClaimedKey, way: Return, needed: () => boolean): Promise<void> {
     for (let pausing = 20; ; pausing = Math.min(pausing * 2, 500)) {
       try {
-        await this.#commands.submit(this.#return, { ...claim, ...way });
+        await this.#commands.submit(kindOf(this.#return, claim), { ...claim, ...way });
         return;
       } catch (error) {
         if (!needed()) return;
@@ -98,8 +111,12 @@ export class Settling {
           thrown = { error };
           throw error;
         }
-        // Under the lock only `work` itself can have changed the row: then it has settled it in its own way.
-        await runIn('transaction', trx, this.#statements.completeRows(this.#table, [claim]));
+        const completing = this.#statements.completeRows(this.#table, [claim], true);
+        const completed = await runIn('transaction', trx, completing);
+        // Under the lock only `work` itself can have changed the row: then it has settled it in its own way. A batch is
+        // not locked, and its answer says that the claim was given back meanwhile, as for a deadline.
+        if (claim.place !== null && !readSettled(completed, 1)[0])
+          throw new StaleTokenError(key, claim.token);
       });
     } catch (error) {
       if (thrown !== undefined) throw thrown.error;

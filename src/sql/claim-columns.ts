@@ -145,7 +145,7 @@ function take(table: ClaimTable, grouped: boolean): string {
     rank: 'fp_p.fp_rank',
     token: `${bare}.fencepost_token`,
     attempts: `${bare}.fencepost_attempts`,
-    aside: `${bare}.fencepost_holder = ${nobody}`,
+    state: `case when ${bare}.fencepost_holder = ${nobody} then 'a' else 'c' end`,
     group: groupFact(grouped),
     key: (place) => `${bare}.${identifier(String(table.key[place]))}`,
   });

@@ -43,7 +43,7 @@ function hold(
     rank: '1',
     token: '0',
     attempts: '1',
-    aside: 'false',
+    state: "'c'",
     group,
     key: (place) => `fencepost_free.fp_${place + 1}`,
   });

@@ -9,13 +9,15 @@ import {
   transposed,
   unnest,
 } from './claim.ts';
+import { completeBatched, pinBatched, returnBatched } from './claim-batches.ts';
 import { placesOf, type Return } from './claim-columns-settle.ts';
-import { claimsOf, isNamed, namesOf } from './claim-sidecar.ts';
+import { claimsOf, entriesOf, isNamed, namesOf } from './claim-sidecar.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { callOf, identifier, type Statement, textArray } from './statement.ts';
 
 /** Completes rows whose claim still has the token given. The row is locked before its claim, as for a claim. */
-export function completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): Statement {
+export function completeRows(table: ClaimTable, claims: readonly ClaimedKey[], pinned = false): Statement {
+  if (inBatches(claims)) return completeBatched(table, claims, pinned);
   const { tenant, source } = namesOf(table);
   const next = table.key.length + 1;
   const texts = `$${next}::bigint[], $${next + 1}::text[], $${next + 2}::text[]`;
@@ -52,6 +54,7 @@ export function completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): 
 
 /** Gives back rows whose claim still has the token given. The table is left alone. */
 export function returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Return)[]): Statement {
+  if (inBatches(claims)) return returnBatched(table, claims);
   const { tokens, tenants, names } = named(claims);
   return {
     name: 'return_rows',
@@ -75,7 +78,9 @@ export function returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Ret
 }
 
 /** Locks the row of a claim, then the claim, for the transaction that completes it; no row when the token is stale. */
-export function pinRow(table: ClaimTable, { key, token, tenant, name }: ClaimedKey): Statement {
+export function pinRow(table: ClaimTable, claim: ClaimedKey): Statement {
+  if (inBatches([claim])) return pinBatched(table, claim);
+  const { key, token, tenant, name } = claim;
   const names = namesOf(table);
   const places = table.key.map(
     (column, place) => `${identifier(column)} = $${place + 4}::${table.types[place]}`,
@@ -94,7 +99,8 @@ export function pinRow(table: ClaimTable, { key, token, tenant, name }: ClaimedK
 /** Frees what a holder has and does not know of: an answer was lost. Those attempts do not count. */
 export function freeUnknown(table: ClaimTable, holder: string, known: readonly ClaimedKey[]): Statement {
   const { tokens, tenants, names } = named(known);
-  return callOf(table.schema, 'claim_free', [namesOf(table).source, holder, tenants, names, tokens]);
+  const places = known.map(({ place }) => place ?? 0);
+  return callOf(table.schema, 'claim_free', [namesOf(table).source, holder, tenants, names, tokens, places]);
 }
 
 /** Rows that were set aside, and why. */
@@ -105,7 +111,7 @@ export function listAside(table: ClaimTable, limit: number, tenant: unknown): St
     name: 'list_aside',
     text: `select fp_c.fencepost, fp_u.* from (
         select '=' || json_build_array(fp_c.attempts, fp_c.error)::text as fencepost, fp_c.tenant, fp_c.key
-        ${claimsOf(table)} and fp_c.holder_id = ${nobody} and fp_c.due = 'infinity'
+        ${entriesOf(table)} and fp_c.holder_id = ${nobody} and fp_c.due = 'infinity'
       ) fp_c cross join lateral (
         select * from ${table.table} where ${isNamed(table)}${ofTenant} limit 1
       ) fp_u limit $1::integer`,
@@ -144,6 +150,10 @@ export function forgetRows(table: ClaimTable, all: boolean): Statement {
       ) fp_g`,
     values: [],
   };
+}
+
+function inBatches([claim]: readonly ClaimedKey[]): boolean {
+  return claim !== undefined && claim.place !== null;
 }
 
 function named(claims: readonly ClaimedKey[]) {

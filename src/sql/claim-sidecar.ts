@@ -41,24 +41,23 @@ export function claimRows(
   limit: number,
   tenant: unknown,
   cursor: Cursor,
+  first = false,
 ): Statement {
   if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
+  if (first && !table.fair) return claimFresh(table, claimant, limit, tenant);
   const fair = isFair(table, tenant);
   const columns = `${locked(table)}${owner(table, tenant)}`;
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
   const lock = `for no key update of ${table.bare} skip locked`;
   const claims = claimsOf(table);
-  // Rows in flight come first in the order: to look each of them up would cost more than to read them all once. With
-  // the limit Postgres expects few enough of them to keep them hashed; the others are looked up. By the key alone: a
-  // row whose tenant was changed since is the same row.
-  const free = `${dead} is not null and (${columnsOf(table)}) not in (${flightOf(table)} limit 20000)
-        and not ${hasClaim(table, 'fp_c.holder_id is not null')}`;
+  const entries = entriesOf(table);
+  const free = `${dead} is not null and ${unkept(table)}`;
   const shared = { columns: locked(table), free, most: '$3::integer', lock };
   // What is known by its claim is looked up row by row: a join could read the whole table.
   return {
     name: 'claim_rows',
-    text: `with recursive ${holdersOf(claims, 'fp_c.holder_id')},
-      ${judged(table, holders)},
+    text: `with recursive ${holdersOf(entries, 'fp_c.holder_id')},
+      ${judged(table, holders(table))},
       ${
         fair
           ? shares(table, shared, cursor, 4)
@@ -66,7 +65,7 @@ export function claimRows(
       },
       fencepost_waiting as materialized (
         select fp_u.* from (
-          select fp_c.tenant, fp_c.key ${claims} and fp_c.holder_id = ${nobody} and fp_c.due <= now()
+          select fp_c.tenant, fp_c.key ${entries} and fp_c.holder_id = ${nobody} and fp_c.due <= now()
           and ${dead} is not null order by fp_c.due
         ) fp_c cross join lateral (${from} and ${isNamed(table)} ${lock}) fp_u limit $3::integer
       ), fencepost_left as materialized (
@@ -84,7 +83,50 @@ export function claimRows(
   };
 }
 
-const holders = 'select id from fencepost_holders where id is not null';
+/**
+ * Nobody has it. Rows in flight come first in the order: to look each of them up would cost more than to read them all
+ * once. With the limit Postgres expects few enough entries to keep them hashed; the others are looked up. By the key
+ * alone: a row whose tenant was changed since is the same row.
+ */
+function unkept(table: ClaimTable): string {
+  return `(${columnsOf(table)}) not in (${batchedOf(table)})
+        and (not exists (select ${entriesOf(table)} and fp_c.holder_id is not null)
+          or (${columnsOf(table)}) not in (${flightOf(table)} limit 20000)
+            and not ${hasEntry(table, 'fp_c.holder_id is not null')})`;
+}
+
+/**
+ * Claims rows that nobody has, unless there are others that could come before them in the order: left by the dead, or
+ * due again. Then it says that there is more, and takes none. Of 9 ms of processor time for 500 rows its plan takes 2.7,
+ * where that of the statement for all of them takes 5.5 (PostgreSQL 18).
+ */
+function claimFresh(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown): Statement {
+  const entries = entriesOf(table);
+  const others = `select fp_c.holder_id ${entries} and fp_c.holder_id > ${nobody} union ${batchHolders(table)}`;
+  return {
+    name: 'claim_fresh_rows',
+    text: `with ${judged(table, others)}, fencepost_gate as materialized (
+        select cardinality(${dead}) = 0 and not exists (
+          select ${entries} and fp_c.holder_id = ${nobody} and fp_c.due <= now()) as open
+      ), fencepost_free as materialized (
+        select ${locked(table)} from ${table.table} where ${filter(table, tenant)} and (select open from fencepost_gate)
+        and ${unkept(table)} ${rowOrder(table)} limit $3::integer for no key update of ${table.bare} skip locked
+      ), fencepost_picked as materialized (
+        select *, row_number() over () as fp_rank from fencepost_free
+      ), ${take(table, false)}
+      union all select null, (null::${table.table}).* from fencepost_gate where not open`,
+    values: claimValues(table, claimant, limit, tenant, undefined),
+  };
+}
+
+/** All who have entries or batches. */
+function holders(table: ClaimTable): string {
+  return `select id from fencepost_holders where id is not null union ${batchHolders(table)}`;
+}
+
+function batchHolders(table: ClaimTable): string {
+  return `select fp_b.holder_id from ${batchesOf(table)}`;
+}
 
 /** The same where there is a limit for each key. */
 function claimKeyed(
@@ -97,13 +139,13 @@ function claimKeyed(
   const keyed = {
     columns: locked(table),
     takeable: `${takeable(table)} and ${dead} is not null`,
-    unfinished: `not ${hasClaim(table, `fp_c.holder_id = ${nobody} and fp_c.due = 'infinity'`)}`,
+    unfinished: `not ${hasEntry(table, `fp_c.holder_id = ${nobody} and fp_c.due = 'infinity'`)}`,
     lock: `for no key update of ${table.bare} skip locked`,
   };
   return {
     name: 'claim_keyed_rows',
-    text: `with recursive ${turnOf(table)}, ${holdersOf(claimsOf(table), 'fp_c.holder_id')},
-      ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
+    text: `with recursive ${turnOf(table)}, ${holdersOf(entriesOf(table), 'fp_c.holder_id')},
+      ${judged(table, holders(table))}, ${liveOf(table, liveRows(table))},
       ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
     values: claimValues(table, claimant, limit, tenant, cursor),
   };
@@ -112,15 +154,23 @@ function claimKeyed(
 /** Nobody who lives has it, under this tenant or the one that it had when it was claimed. */
 function takeable(table: ClaimTable): string {
   const free = `(fp_c.holder_id = any (${dead}::uuid[]) and fp_c.due <= now())`;
-  const unclaimed = `not ${hasClaim(table, `fp_c.holder_id is not null and not ${free}`)}`;
+  const unclaimed = `not ${hasEntry(table, `fp_c.holder_id is not null and not ${free}`)}
+        and (${columnsOf(table)}) not in (${batchedOf(table)} and fp_b.holder_id <> all (${dead}::uuid[]))`;
   if (table.tenant === undefined) return unclaimed;
   return `${unclaimed} and (${columnsOf(table)}) not in (${flightOf(table)} and fp_c.holder_id <> all (${dead}::uuid[]))`;
 }
 
-/** The keys of the rows that somebody has. */
+/** The keys of the rows that somebody has, by their entries. */
 function flightOf(table: ClaimTable): string {
   const parts = table.types.map((_, place) => partOf('fp_c.key', table.types, place));
-  return `select ${parts.join(', ')} ${claimsOf(table)} and fp_c.holder_id > ${nobody}`;
+  return `select ${parts.join(', ')} ${entriesOf(table)} and fp_c.holder_id > ${nobody}`;
+}
+
+/** The keys of the rows that somebody has in a batch. */
+function batchedOf(table: ClaimTable): string {
+  const parts = table.types.map((_, place) => partOf('fp_b.key', table.types, place));
+  return `select ${parts.join(', ')} from ${identifier(table.schema)}.claim_batch_rows fp_b
+          where fp_b.source_id = ${namesOf(table).source}`;
 }
 
 /** How many rows of each key somebody has who lives. */
@@ -142,8 +192,8 @@ export function claimNamedRows(
   const grouped = table.perKey !== undefined;
   const judging = judged(
     table,
-    `select distinct fp_c.holder_id from ${table.table}, ${claims(table)} fp_c
-         where ${asked} and ${isOf(table)} and fp_c.holder_id is not null`,
+    `select fp_c.holder_id from ${table.table}, ${entries(table)} fp_c
+         where ${asked} and ${isOf(table)} and fp_c.holder_id is not null union ${batchHolders(table)}`,
   );
   return {
     name: 'claim_named_rows',
@@ -166,21 +216,23 @@ function take(table: ClaimTable, grouped: boolean): string {
     rank: 'fp_p.fp_rank',
     token: 'fp_t.token',
     attempts: 'fp_t.attempts',
-    aside: `fp_t.holder_id = ${nobody}`,
+    state: 'fp_t.kind',
     names: ['fp_p.fp_tenant', 'fp_p.fp_name'],
     group: groupFact(grouped),
     key: (place) => `fp_p.fp_${place + 1}`,
   });
   return `fencepost_taken as materialized (
         select fp_t.* from (
-          select array_agg(fp_tenant) as tenants, array_agg(fp_name) as names from fencepost_picked
+          select array_agg(fp_tenant order by fp_rank) as tenants, array_agg(fp_name order by fp_rank) as names
+          from fencepost_picked
         ) fp_n cross join lateral ${identifier(schema)}.claim_take(
-          $1::uuid, $2::integer, ${source}, ${maxAttempts}, ${dead}, fp_n.tenants, fp_n.names) fp_t
+          $1::uuid, $2::integer, ${source}, ${maxAttempts}, ${dead}, array(select fp_b.token from ${batchesOf(table)}),
+          fp_n.tenants, fp_n.names) fp_t
         where fp_n.names is not null
       )
       select ${answer}, (fp_p.fp_row).*
       from fencepost_picked fp_p
-      left join fencepost_taken fp_t on fp_t.tenant = fp_p.fp_tenant and fp_t.key = fp_p.fp_name`;
+      left join fencepost_taken fp_t on fp_t.place = fp_p.fp_rank`;
 }
 
 export function namesOf({ table, names }: ClaimTable): RowNames {
@@ -188,24 +240,34 @@ export function namesOf({ table, names }: ClaimTable): RowNames {
   return names;
 }
 
-function claims({ schema }: ClaimTable): string {
-  return `${identifier(schema)}.claims`;
+function entries({ schema }: ClaimTable): string {
+  return `${identifier(schema)}.claim_entries`;
 }
 
 /** The claims of the table, as fp_c. */
 export function claimsOf(table: ClaimTable): string {
-  return `from ${claims(table)} fp_c where fp_c.source_id = ${namesOf(table).source}`;
+  return `from ${identifier(table.schema)}.claims fp_c where fp_c.source_id = ${namesOf(table).source}`;
 }
 
-/** That fp_c is the claim of the row: looks it up by the row. */
+/** Those of them that have an entry. */
+export function entriesOf(table: ClaimTable): string {
+  return `from ${entries(table)} fp_c where fp_c.source_id = ${namesOf(table).source}`;
+}
+
+/** What was claimed together, as fp_b. */
+function batchesOf(table: ClaimTable): string {
+  return `${identifier(table.schema)}.claim_batches fp_b where fp_b.source_id = ${namesOf(table).source}`;
+}
+
+/** That fp_c is the entry of the row: looks it up by the row. */
 function isOf(table: ClaimTable): string {
   const { source, tenant, key } = namesOf(table);
   return `fp_c.tenant = ${tenant} and fp_c.source_id = ${source} and fp_c.key = ${key}`;
 }
 
 /** Looked up for each row, as the limit has it: what Postgres expects of a table that was empty a moment ago is wrong. */
-function hasClaim(table: ClaimTable, condition: string): string {
-  return `coalesce((select true from ${claims(table)} fp_c where ${isOf(table)} and ${condition} limit 1), false)`;
+function hasEntry(table: ClaimTable, condition: string): string {
+  return `coalesce((select true from ${entries(table)} fp_c where ${isOf(table)} and ${condition} limit 1), false)`;
 }
 
 /** That the row is the one of the claim fp_c: looks it up by the claim. */

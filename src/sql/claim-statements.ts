@@ -12,9 +12,19 @@ type Keys = readonly (readonly unknown[])[];
 
 /** What there is to say to a table whose claims live on a holder, wherever they are kept. */
 export interface ClaimStatements {
-  claimRows(table: ClaimTable, claimant: Claimant, limit: number, tenant: unknown, cursor: Cursor): Statement;
+  /** The `first` of a call may find that there is more to look at; the next one does. */
+  claimRows(
+    table: ClaimTable,
+    claimant: Claimant,
+    limit: number,
+    tenant: unknown,
+    cursor: Cursor,
+    first?: boolean,
+  ): Statement;
   claimNamedRows(table: ClaimTable, claimant: Claimant, keys: Keys): Statement;
-  completeRows(table: ClaimTable, claims: readonly ClaimedKey[]): Statement;
+  /** Either all of them are in batches, or none. A `pinned` one was locked before, in the same transaction. */
+  completeRows(table: ClaimTable, claims: readonly ClaimedKey[], pinned?: boolean): Statement;
+  /** Either all of them are in batches, or none. */
   returnRows(table: ClaimTable, claims: readonly (ClaimedKey & Return)[]): Statement;
   pinRow(table: ClaimTable, claim: ClaimedKey): Statement;
   freeUnknown(table: ClaimTable, holder: string, known: readonly ClaimedKey[]): Statement;

@@ -14,6 +14,8 @@ export interface ClaimedKey {
   /** Under which tenant and name its claim is kept beside the table; null where it is not. */
   readonly tenant: string | null;
   readonly name: string | null;
+  /** Its place in the batch that was claimed under the token; null where it is in none. */
+  readonly place: number | null;
 }
 
 /** What the server says of a row that a claim took. */
@@ -33,8 +35,8 @@ export interface FactTexts {
   readonly rank: string;
   readonly token: string;
   readonly attempts: string;
-  /** Whether it was set aside; null when somebody else got it. */
-  readonly aside: string;
+  /** One of the letters; null when somebody else got it. */
+  readonly state: string;
   /** Tenant and name of the claim beside the table. */
   readonly names?: readonly [tenant: string, name: string];
   /** Its step and its group, as JSON. */
@@ -44,21 +46,25 @@ export interface FactTexts {
 
 /**
  * The part of a row's answer that is not the row: rank, token, attempt, a letter, and the rest. It begins with a sign,
- * so that no parser takes it for something else. JSON for each row would be a fifth of what a claim costs.
+ * so that no parser takes it for something else. JSON for each row would be a fifth of what a claim costs. The letter
+ * says what became of it: claimed, in a batch at the place of its rank, set aside, refused.
  */
 export function facts({ key, types }: ClaimTable, texts: FactTexts): string {
-  const { rank, token, attempts, aside, names, group } = texts;
+  const { rank, token, attempts, state, names, group } = texts;
   const keys = key.map((_, place) => texts.key(place));
-  const bare =
-    keys.length === 1 && names === undefined && group === undefined && bareTypes.test(types[0] ?? '');
+  const bare = keys.length === 1 && group === undefined && bareTypes.test(types[0] ?? '');
   const parts = [
     ...(names ?? ['null', 'null']),
     group ?? 'null',
     ...keys.map((one) => `to_jsonb(${one}) #>> '{}'`),
   ];
-  const rest = bare ? `'=' || ${keys[0]}` : `json_build_array(${parts.join(', ')})::text`;
+  const full = `json_build_array(${parts.join(', ')})::text`;
+  const short =
+    names === undefined
+      ? `'=' || ${keys[0]}`
+      : `case when ${state} = 'b' then '=' || ${keys[0]} else ${full} end`;
   return `'=' || ${rank} || ' ' || coalesce(${token}, 0) || ' ' || coalesce(${attempts}, 0) || ' '
-          || case when ${aside} then 'a' when ${aside} is null then 'r' else 'c' end || ${rest} as fencepost`;
+          || coalesce(${state}, 'r') || ${bare ? short : full} as fencepost`;
 }
 
 /** The group of what was picked, where it has one. */
@@ -70,6 +76,8 @@ export function groupFact(grouped: boolean): string | undefined {
 const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?)$/;
 
 type Rest = [tenant: string | null, name: string | null, group: [number, string] | null, ...key: string[]];
+
+const states: ReadonlySet<string> = new Set('abcr');
 
 const noRest: Rest = [null, null, null];
 
@@ -100,7 +108,7 @@ function readRow(row: Row, own: readonly string[], token: { text: string; value:
   const second = text.indexOf(' ', first + 1);
   const third = text.indexOf(' ', second + 1);
   const state = text[third + 1];
-  if (text[0] !== '=' || third < 0 || (state !== 'c' && state !== 'a' && state !== 'r'))
+  if (text[0] !== '=' || third < 0 || !states.has(state ?? ''))
     throw new Error(`the answer of a claim says ${text}`);
   const drawn = text.slice(first + 1, second);
   if (drawn !== token.text) {
@@ -118,6 +126,7 @@ function readRow(row: Row, own: readonly string[], token: { text: string; value:
     refused: state === 'r',
     tenant: parts[0],
     name: parts[1],
+    place: state === 'b' ? Number(text.slice(1, first)) : null,
     group: parts[2],
     key: bare ? [rest.slice(1)] : (parts.slice(3) as string[]),
     row: rowOf(own, row),

@@ -51,7 +51,7 @@ describe.each(['columns', 'sidecar', 'held'] as const)('fair claims in storage %
     await using fencepost = open();
     await define(fencepost).ensure();
   }
-  beforeEach(() => database.query('truncate job, fencepost.claim restart identity'));
+  beforeEach(() => database.query('truncate job, fencepost.claim, fencepost.claim_batch restart identity'));
 
   test('let nobody wait for one who has thousands, whatever comes first', async () => {
     await insert('b', 5_000, 9);

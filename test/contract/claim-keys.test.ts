@@ -44,7 +44,7 @@ describe.each(livingStorages)('claims in storage %s with a limit for each key', 
     await using fencepost = open();
     await define(fencepost, 1).ensure();
   }
-  beforeEach(() => database.query('truncate job, fencepost.claim restart identity'));
+  beforeEach(() => database.query('truncate job, fencepost.claim, fencepost.claim_batch restart identity'));
 
   test('give no key more than its limit, and all that the others have', async () => {
     await insert('aaaabbc');

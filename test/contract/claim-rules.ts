@@ -82,7 +82,9 @@ export async function claimRules({ storage, options: given, bury: end, kept }: S
     await define(fencepost).ensure();
   }
 
-  beforeEach(() => database.query('truncate job, ledger, fencepost.claim restart identity'));
+  beforeEach(() =>
+    database.query('truncate job, ledger, fencepost.claim, fencepost.claim_batch restart identity'),
+  );
 
   describe('a claim of rows', () => {
     test('takes them in order, never more than asked, each once', async () => {

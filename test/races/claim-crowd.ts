@@ -128,7 +128,7 @@ async function check(pool: pg.Pool, storage: string): Promise<string[]> {
     where j.status <> 'done' or a.times is distinct from 1 or cardinality(e.tokens) > 1
       ${storage === 'columns' ? 'or e.tokens <> array[j.fencepost_token] or j.fencepost_holder is not null' : ''}
     order by j.id`);
-  const left = await pool.query('select * from fencepost.claim');
+  const left = await pool.query('select * from fencepost.claims');
   return [
     ...rows.map((row) => `row ${JSON.stringify(row)}`),
     ...left.rows.map((claim) => `left is the claim ${JSON.stringify(claim)}`),

@@ -57,6 +57,6 @@ export async function claimedJobs(
   database: TestDatabase,
   storage: LivingStorage = 'columns',
 ): Promise<number> {
-  const table = { columns: 'public.job where fencepost_holder', sidecar: 'fencepost.claim where holder_id' };
+  const table = { columns: 'public.job where fencepost_holder', sidecar: 'fencepost.claims where holder_id' };
   return (await database.query(`select from ${table[storage]} is not null`)).length;
 }
