@@ -2,8 +2,9 @@ import pg from 'pg';
 import { definitionOf } from '../../dist/claim/definition.js';
 import { Preparing } from '../../dist/claim/preparing.js';
 import { UserDatabase } from '../../dist/claim/user-database.js';
-import { claimRows } from '../../dist/sql/claim-columns.js';
-import { completeRows } from '../../dist/sql/claim-columns-settle.js';
+import { readClaimed } from '../../dist/sql/claim.js';
+import { claimRows } from '../../dist/sql/claim-sidecar.js';
+import { completeRows } from '../../dist/sql/claim-sidecar-settle.js';
 import type { Statement } from '../../dist/sql/statement.js';
 import { claims, jobQueue, open } from './fencepost-claims.ts';
 import type { JobPeer } from './job-peer.ts';
@@ -22,7 +23,15 @@ export const bareClaims: JobPeer = {
   async work(places, handler) {
     await using opened = open(places, false);
     const { db } = opened;
-    const options = { db, table: 'bench_job', key: 'id', tenant: 'tenant', orderBy: ['id'], done: 'delete' };
+    const options = {
+      db,
+      table: 'bench_job',
+      key: 'id',
+      tenant: 'tenant',
+      orderBy: ['id'],
+      done: 'delete',
+      storage: 'sidecar',
+    };
     const { shape } = definitionOf('fencepost', options);
     const table = await new Preparing(new UserDatabase(db as never, 'fencepost'), shape).table();
     const clients = [new pg.Client(places.postgres), new pg.Client(places.postgres)];
@@ -34,17 +43,11 @@ export const bareClaims: JobPeer = {
       const { rows } = await client.query("select fencepost.holder_open('1 day', 'bare') as id");
       const claimant = { id: String(rows[0].id), epoch: 0 };
       while (!stopped) {
-        const claimed = (await ask(claimRows(table, claimant, batch, undefined, undefined))).rows;
-        for (const { at, tenant } of claimed) await handler({ at, tenant });
+        const { rows } = await ask(claimRows(table, claimant, batch, undefined, undefined, true));
+        const claimed = readClaimed(rows).filter(({ refused }) => !refused);
+        for (const { row } of claimed) await handler(row as never);
         if (claimed.length === 0) continue;
-        const keys = claimed.map(({ id, fencepost_token }) => ({
-          key: [String(id)],
-          tenant: null,
-          name: null,
-          place: null,
-          token: BigInt(fencepost_token),
-        }));
-        await ask(completeRows(table, keys));
+        await ask(completeRows(table, claimed));
       }
       await client.query('select fencepost.holder_close($1)', [claimant.id]).catch(() => {});
       await client.end();

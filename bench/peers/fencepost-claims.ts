@@ -16,7 +16,7 @@ const create = `create table if not exists bench_job (
 function peer(name: string, fair: boolean): JobPeer {
   return {
     name,
-    settings: `a table of ours, storage 'columns', orderBy id, done: 'delete'${fair ? ', fair: true' : ''}; work({ concurrency: 500, batch: 500, wake: true }) on a pg.Pool of 10`,
+    settings: `a table of ours, storage 'sidecar', orderBy id, done: 'delete'${fair ? ', fair: true' : ''}; work({ concurrency: 500, batch: 500, wake: true }) on a pg.Pool of 10`,
     async queue(places, pool) {
       await pool.query(create);
       await using opened = open(places, fair);
@@ -68,6 +68,7 @@ export function open({ postgres }: Places, fair: boolean, ttl = 30_000) {
     done: 'delete',
     ttl,
     fair,
+    storage: 'sidecar',
   });
   return {
     db,
