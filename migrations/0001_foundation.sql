@@ -1563,13 +1563,14 @@ return case when name like '["%' then split_part(name, '"', 2)
             else rtrim(substring(ltrim(name, chr(92)) from '^[^0-9:/.#]*'), ' -_') end;
 
 -- What operators see of leases. held: somebody has it as of now. wanted: somebody waits for it, or did a moment ago.
--- seconds_left: until it ends, unless it is renewed.
+-- seconds_left: until it ends, unless it is renewed. The clock is read once: a query that takes long sees holders as they
+-- were when it began, and would take those for dead that have renewed since.
 create or replace view leases as
 select l.tenant, l.name, l.slot, l.token, l.holder_id,
-       l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held,
+       l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > (select clock_timestamp()) as held,
        coalesce(l.expires_at, h.expires_at) as expires_at, l.acquired_at, h.application, l.shared, l.revoked, l.metadata,
        l.wanted, family(l.name) as family,
-       extract(epoch from coalesce(l.expires_at, h.expires_at) - clock_timestamp())::float8 as seconds_left
+       extract(epoch from coalesce(l.expires_at, h.expires_at) - (select clock_timestamp()))::float8 as seconds_left
 from lease l
 left join holder h on h.id = l.holder_id;
 
@@ -1630,10 +1631,10 @@ create or replace view lease_counts as
 select g.tenant, g.family, sum(g.count)::bigint as known, coalesce(sum(g.count) filter (where g.held), 0)::bigint as held,
        coalesce(sum(g.count) filter (where g.held and g.wanted), 0)::bigint as wanted,
        coalesce(sum(g.count) filter (where g.held and g.revoked), 0)::bigint as revoked,
-       extract(epoch from min(g.expires_at) filter (where g.held) - clock_timestamp())::float8 as seconds_left
+       extract(epoch from min(g.expires_at) filter (where g.held) - (select clock_timestamp()))::float8 as seconds_left
 from (
   select l.tenant, l.family, l.count, l.wanted, l.revoked, coalesce(l.expires_at, h.expires_at) as expires_at,
-         l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > clock_timestamp() as held
+         l.holder_id is not null and coalesce(l.expires_at, h.expires_at, '-infinity') > (select clock_timestamp()) as held
   from (
     select tenant, family(name) as family, holder_id, expires_at, wanted, revoked, count(*) from lease
     group by 1, 2, 3, 4, 5, 6) l
@@ -1649,11 +1650,11 @@ language sql volatile security definer
 set search_path from current
 as $$
   select h.alive, h.expired, l.known, l.held, t.tickets, coalesce(pg_sequence_last_value('token'), 0)
-  from (select count(*) filter (where expires_at > clock_timestamp()) as alive,
-               count(*) filter (where expires_at <= clock_timestamp()) as expired from holder) h,
+  from (select count(*) filter (where expires_at > (select clock_timestamp())) as alive,
+               count(*) filter (where expires_at <= (select clock_timestamp())) as expired from holder) h,
        (select coalesce(sum(g.count), 0)::bigint as known, coalesce(sum(g.count) filter (
                  where g.holder_id is not null
-                   and coalesce(g.expires_at, o.expires_at, '-infinity') > clock_timestamp()), 0)::bigint as held
+                   and coalesce(g.expires_at, o.expires_at, '-infinity') > (select clock_timestamp())), 0)::bigint as held
         from (select holder_id, expires_at, count(*) from lease group by 1, 2) g
         left join holder o on o.id = g.holder_id) l,
        (select count(*) as tickets from ticket) t

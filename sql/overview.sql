@@ -7,11 +7,11 @@ language sql volatile security definer
 set search_path from current
 as $$
   select h.alive, h.expired, l.known, l.held, t.tickets, coalesce(pg_sequence_last_value('token'), 0)
-  from (select count(*) filter (where expires_at > clock_timestamp()) as alive,
-               count(*) filter (where expires_at <= clock_timestamp()) as expired from holder) h,
+  from (select count(*) filter (where expires_at > (select clock_timestamp())) as alive,
+               count(*) filter (where expires_at <= (select clock_timestamp())) as expired from holder) h,
        (select coalesce(sum(g.count), 0)::bigint as known, coalesce(sum(g.count) filter (
                  where g.holder_id is not null
-                   and coalesce(g.expires_at, o.expires_at, '-infinity') > clock_timestamp()), 0)::bigint as held
+                   and coalesce(g.expires_at, o.expires_at, '-infinity') > (select clock_timestamp())), 0)::bigint as held
         from (select holder_id, expires_at, count(*) from lease group by 1, 2) g
         left join holder o on o.id = g.holder_id) l,
        (select count(*) as tickets from ticket) t

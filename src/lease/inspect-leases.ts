@@ -16,8 +16,8 @@ export interface LeaseInfo extends LeaseRow {}
 /** A process that holds leases, or did until a moment ago. */
 export interface HolderInfo extends HolderRow {}
 
-/** How many are read at a time: to turn them into objects takes some milliseconds. */
-const portion = 1_000;
+/** How many are read at a time: to turn a thousand into objects takes more than ten milliseconds. */
+const portion = 250;
 
 /** All leases that are held, in the order of tenant, name and slot. */
 export async function inspectLeases(session: Session, schema: string): Promise<LeaseInfo[]> {

@@ -10,6 +10,27 @@ import { until } from '../support/until.ts';
 const between = (from: number, to: number) =>
   expect.toSatisfy((n: unknown) => Number(n) > from && Number(n) <= to);
 
+test('a query of leases that takes longer than a ttl leaves out nobody who renewed meanwhile', async () => {
+  await using database = await createDatabase();
+  await using fencepost = new Fencepost({ connection: database.url });
+  for (const name of ['a', 'b']) await fencepost.leases.acquire(name, { ttl: '1s' });
+  const reader = await database.pool.connect();
+  // Walks an index: a sort would look at all of them first.
+  await reader.query(`begin; set local enable_sort = off; declare reading cursor for
+    select name from fencepost.leases where held order by tenant, name, slot`);
+  const read = async () => (await reader.query<{ name: string }>('fetch 1 from reading')).rows[0]?.name;
+  expect(await read()).toBe('a');
+  await until('two more heartbeats', async () => {
+    const late = await database.query(
+      `select from fencepost.holder where opened_at < clock_timestamp() - ttl and expires_at > clock_timestamp()`,
+    );
+    return late.length === 1;
+  });
+  expect(await read()).toBe('b');
+  await reader.query('commit');
+  reader.release();
+});
+
 test('leases and holders say how long they have; lease_counts counts them by tenant and family', async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
