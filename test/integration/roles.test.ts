@@ -63,7 +63,7 @@ describe('an application role', () => {
       `select oid::regclass::text as name, relkind as kind from pg_class
        where relnamespace = 'fencepost'::regnamespace and relkind in ('r', 'S') order by 1`,
     );
-    expect(relations).toHaveLength(12);
+    expect(relations).toHaveLength(13);
     const statements = relations.flatMap(({ name, kind }) =>
       kind === 'r'
         ? [
