@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { scenarios } from './test/lab/scenarios.ts';
+import { compiled } from './test/support/compiled.ts';
 import { SummaryReporter } from './test/support/summary-reporter.ts';
 
 const { CI } = process.env;
@@ -24,6 +25,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
+    // Whatever the tests start.
+    env: compiled,
     // Most files wait for servers and processes rather than compute.
     maxWorkers: availableParallelism() + 1,
     // Against what hangs: a machine may be slow.

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { Fencepost, SchemaError } from 'fencepost';
 import { adopt, migrate, migrationStatus } from 'fencepost/migrate';
 import { expect, test } from 'vitest';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase } from '../support/database.ts';
 import { type OwnServer, startOwnServer } from '../support/postmaster.ts';
 import { until } from '../support/until.ts';
@@ -148,7 +149,7 @@ test('behind a connection that stays, the server that has changed refuses too', 
 test('the command line asks first, and says what it did', async () => {
   await using database = await createDatabase();
   await database.query('update fencepost.state set system_identifier = system_identifier - 1');
-  const env = { PATH: process.env.PATH, DATABASE_URL: database.url };
+  const env = { PATH: process.env.PATH, ...compiled, DATABASE_URL: database.url };
   const fencepost = (...given: string[]) =>
     run(process.execPath, [cli, 'adopt', ...given], { env }).then(
       ({ stdout }) => ({ code: 0, stdout }),

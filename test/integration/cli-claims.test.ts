@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test, vi } from 'vitest';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 
@@ -29,7 +30,7 @@ afterEach(() => {
 function claims(url: string, ...given: string[]) {
   const child = spawn(process.execPath, [entry, 'claims', ...given], {
     detached: true,
-    env: { PATH: process.env.PATH, DATABASE_URL: url },
+    env: { PATH: process.env.PATH, ...compiled, DATABASE_URL: url },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   started.push(child);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { listen } from '../dashboard/client.ts';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase } from '../support/database.ts';
 
 const entry = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
@@ -11,7 +12,7 @@ afterAll(() => database[Symbol.asyncDispose]());
 
 function start(...given: string[]) {
   const child = spawn(process.execPath, [entry, 'dashboard', '--port', '0', ...given], {
-    env: { PATH: process.env.PATH, DATABASE_URL: database.url },
+    env: { PATH: process.env.PATH, ...compiled, DATABASE_URL: database.url },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const said = { stdout: '', stderr: '' };

@@ -8,6 +8,7 @@ import { screenOf } from '../../src/cli/watch-screen.ts';
 import { Watching } from '../../src/cli/watching.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { Database } from '../../src/session/database.ts';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { createRole } from '../support/role.ts';
 import { until } from '../support/until.ts';
@@ -18,7 +19,7 @@ const entry = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
 function fencepost(url: string, ...given: string[]) {
   return new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
-    const options = { env: { PATH: process.env.PATH, DATABASE_URL: url }, maxBuffer: 2 ** 26 };
+    const options = { env: { PATH: process.env.PATH, ...compiled, DATABASE_URL: url }, maxBuffer: 2 ** 26 };
     const child = execFile(process.execPath, [entry, ...given], options, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
     );

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Fencepost } from 'fencepost';
 import { afterAll, expect, test, vi } from 'vitest';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 
@@ -19,7 +20,7 @@ afterAll(async () => {
 
 function run(given: string[], url = database.url) {
   const child = spawn(process.execPath, [entry, 'run', ...given], {
-    env: { PATH: process.env.PATH, DATABASE_URL: url },
+    env: { PATH: process.env.PATH, ...compiled, DATABASE_URL: url },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   started.push(child);

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { Fencepost } from 'fencepost';
 import { describe, expect, test } from 'vitest';
 import { confirm } from '../../src/cli/confirm.ts';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { createRole } from '../support/role.ts';
 
@@ -23,7 +24,7 @@ interface Outcome {
 /** Runs the real command, without a terminal, and with nothing in its environment but what is given. */
 function fencepost(environment: Record<string, string>, ...given: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    const env = { PATH: process.env.PATH, ...environment };
+    const env = { PATH: process.env.PATH, ...compiled, ...environment };
     const child = execFile(process.execPath, [entry, ...given], { env }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
     );

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase } from '../support/database.ts';
 
 const main = fileURLToPath(new URL('../../examples/invoices/main.ts', import.meta.url));
@@ -10,7 +11,7 @@ test('invoices: each is sent once as far as the ledger goes, though a worker was
   timeout: 60_000,
 }, async () => {
   await using database = await createDatabase();
-  const env = { PATH: process.env.PATH, DATABASE_URL: database.url };
+  const env = { PATH: process.env.PATH, ...compiled, DATABASE_URL: database.url };
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [main], { env });
   expect(stderr).toBe('');
   expect(stdout).toContain('Worker 1 has called the mail gateway for 8 invoices, and is frozen');

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parser } from '@prometheus-io/lezer-promql';
 import { beforeAll, expect, test } from 'vitest';
 import { instrumentsOf } from '../../src/opentelemetry/instruments.ts';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 
@@ -37,7 +38,7 @@ let scrape: Scrape = new Map();
 
 beforeAll(async () => {
   await using database = await createDatabase();
-  const env = { PATH: process.env.PATH, DATABASE_URL: database.url, PORT: '0' };
+  const env = { PATH: process.env.PATH, ...compiled, DATABASE_URL: database.url, PORT: '0' };
   const program = spawn(process.execPath, [example('main.ts')], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],

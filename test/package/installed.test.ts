@@ -5,6 +5,7 @@ import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { compiled } from '../support/compiled.ts';
 import { createDatabase } from '../support/database.ts';
 import { buildPackage, repository, run, runWith } from './built.ts';
 
@@ -105,7 +106,7 @@ describe.each([
     const command = join(folder, 'node_modules', 'fencepost', 'dist', 'cli.js');
     const child = spawn(process.execPath, [command, 'dashboard', '--port', '0'], {
       cwd: folder,
-      env: { PATH: process.env.PATH, DATABASE_URL: database.url },
+      env: { PATH: process.env.PATH, ...compiled, DATABASE_URL: database.url },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const [address] = await once(child.stdout.setEncoding('utf8'), 'data');

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { compiled } from './compiled.ts';
 
 /** A process of its own that runs one of our modules and talks in messages. */
 export interface Child extends AsyncDisposable {
@@ -20,15 +20,12 @@ export interface Launch {
   readonly execArgv?: string[];
 }
 
-/** To start a process costs a fifth of the time when nothing has to be compiled again. */
-const compiled = fileURLToPath(new URL('../../.cache/compiled', import.meta.url));
-
 export function startChild(module: URL, argument: object, launch: Launch = {}): Child {
   const child = fork(module, [JSON.stringify(argument)], {
     execArgv: [],
     ...launch,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    env: { NODE_COMPILE_CACHE: compiled, ...process.env, NODE_OPTIONS: '' },
+    env: { ...compiled, ...process.env, NODE_OPTIONS: '' },
   });
   const waiting: unknown[] = [];
   const asking: { resolve(message: unknown): void; reject(error: Error): void }[] = [];
