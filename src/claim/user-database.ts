@@ -24,7 +24,7 @@ export class UserDatabase {
   /** Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless. */
   async query(statement: Statement): Promise<Row[]> {
     try {
-      return [...(await (this.#stated ? this.#runStated(statement) : this.#run(statement)))];
+      return this.#stated ? [...(await this.#runStated(statement))] : await this.#run(statement);
     } catch (error) {
       const failure = failureOf(`run ${statement.name}`, error, this.#schema);
       if (!hasState(failure, wrongIsolation) || this.#stated) throw failure;
@@ -43,10 +43,12 @@ export class UserDatabase {
 
   async close(): Promise<void> {}
 
-  #run({ name, text, values }: Statement): Promise<readonly Row[]> {
+  #run({ name, text, values }: Statement): Promise<Row[]> {
     const query = { kind: 'RawNode', sqlFragments: [text], parameters: [] } as const;
     const compiled = { query, queryId: { queryId: `fencepost ${name}` }, sql: text, parameters: values };
-    return this.db.executeQuery<Row>(compiled).then(({ rows }) => rows);
+    // Emptied, for dead results stay reachable from each other, through what the driver and Kysely keep of a statement:
+    // of 42 MB that 20,000 rows take, 9 went through each quick run of the garbage collector, at 60 ms a run instead of 7.
+    return this.db.executeQuery<Row>(compiled).then(({ rows }) => rows.splice(0));
   }
 
   #runStated(statement: Statement): Promise<readonly Row[]> {

@@ -42,7 +42,8 @@ export class Workers<Row, DB> implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #fetching: Promise<void>;
   #waking: Waking | undefined;
-  #room = Promise.withResolvers<void>();
+  /** What waits for room, if anything does. */
+  #room: PromiseWithResolvers<void> | undefined;
   #stopped: Promise<void> | undefined;
 
   /** @internal */
@@ -178,12 +179,17 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   #handled(): void {
     this.#handledSince += 1;
-    if (!this.#source.keyed) this.#room.resolve();
+    if (!this.#source.keyed) this.#makeRoom();
+  }
+
+  #makeRoom(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 
   #settled(): void {
     this.#ended += 1;
-    this.#room.resolve();
+    this.#makeRoom();
     if (this.#source.keyed) this.#waking?.ring();
     if (this.#handlers.unsettled === 0 && this.#stopping.signal.aborted) this.#idle.resolve();
   }
@@ -195,7 +201,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    this.#room.resolve();
+    this.#makeRoom();
     await this.#fetching.catch(() => {});
     const unstarted = this.#handlers.takeBack().map((claim) => this.#giveBack(claim));
     if (this.#handlers.unsettled === 0) this.#idle.resolve();

@@ -83,53 +83,81 @@ const noRest: Rest = [null, null, null];
 
 /** The rows that a claim took, in order; one that is refused stands for any number of them. */
 export function readClaimed(rows: readonly Row[]): ClaimedRow[] {
-  const read: Ranked[] = [];
   const own = ownColumns(rows[0]);
-  const token = { text: '0', value: 0n };
+  let facts = noFacts;
   let sorted = true;
   let last = 0;
-  for (const row of rows) {
-    const one = readRow(row, own, token);
-    sorted &&= last <= one.rank;
-    last = one.rank;
-    read.push(one);
-  }
+  const read = rows.map((row) => {
+    const text = row.fencepost ?? '=0 0 0 r';
+    const end = text.indexOf(' ');
+    // All but the rank and the key is the same in most rows of an answer.
+    if (!text.startsWith(facts.text, end)) facts = factsOf(text, end);
+    const rank = rankOf(text, end);
+    sorted &&= last <= rank;
+    last = rank;
+    return claimedRow(facts, rank, text, end + facts.text.length, rowOf(own, row));
+  });
   return sorted ? read : read.sort((a, b) => a.rank - b.rank);
+}
+
+/** Digit by digit: it is small, and a text for it would cost more. */
+function rankOf(text: string, end: number): number {
+  let rank = 0;
+  for (let place = 1; place < end; place += 1) rank = rank * 10 + text.charCodeAt(place) - 48;
+  return rank;
 }
 
 interface Ranked extends ClaimedRow {
   readonly rank: number;
 }
 
-/** By hand: a regular expression and its pieces cost as much as all the rest of it. `token`: the last one, most are the same. */
-function readRow(row: Row, own: readonly string[], token: { text: string; value: bigint }): Ranked {
-  const text = row.fencepost ?? '=0 0 0 r';
-  const first = text.indexOf(' ');
+/** What stands between the rank of a row and its rest: the text, and what it says. */
+interface Facts {
+  readonly text: string;
+  readonly token: bigint;
+  readonly attempt: number;
+  readonly state: string;
+}
+
+const equalsSign = 61;
+const noFacts: Facts = { text: ' -', token: 0n, attempt: 0, state: 'r' };
+
+/** By hand: a regular expression and its pieces cost as much as all the rest of it. */
+function factsOf(text: string, first: number): Facts {
   const second = text.indexOf(' ', first + 1);
   const third = text.indexOf(' ', second + 1);
   const state = text[third + 1];
-  if (text[0] !== '=' || third < 0 || !states.has(state ?? ''))
+  if (text[0] !== '=' || third < 0 || state === undefined || !states.has(state))
     throw new Error(`the answer of a claim says ${text}`);
-  const drawn = text.slice(first + 1, second);
-  if (drawn !== token.text) {
-    token.text = drawn;
-    token.value = BigInt(drawn);
-  }
-  const rest = text.slice(third + 2);
-  const bare = rest.startsWith('=');
-  const parts = bare || rest === '' ? noRest : (JSON.parse(rest) as Rest);
   return {
-    rank: Number(text.slice(1, first)),
-    token: token.value,
+    text: text.slice(first, third + 2),
+    token: BigInt(text.slice(first + 1, second)),
     attempt: Number(text.slice(second + 1, third)),
+    state,
+  };
+}
+
+function claimedRow(
+  { token, attempt, state }: Facts,
+  rank: number,
+  text: string,
+  rest: number,
+  row: Row,
+): Ranked {
+  const bare = text.charCodeAt(rest) === equalsSign;
+  const parts = bare || rest === text.length ? noRest : (JSON.parse(text.slice(rest)) as Rest);
+  return {
+    rank,
+    token,
+    attempt,
     aside: state === 'a',
     refused: state === 'r',
     tenant: parts[0],
     name: parts[1],
-    place: state === 'b' ? Number(text.slice(1, first)) : null,
+    place: state === 'b' ? rank : null,
     group: parts[2],
-    key: bare ? [rest.slice(1)] : (parts.slice(3) as string[]),
-    row: rowOf(own, row),
+    key: bare ? [text.slice(rest + 1)] : (parts.slice(3) as string[]),
+    row,
   };
 }
 
