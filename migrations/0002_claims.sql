@@ -206,6 +206,32 @@ begin
 end
 $$;
 
+-- Writes what is claimed together, under this token or one above it. A null among the keys is a row of which the claim
+-- was refused: it is settled.
+create or replace function claim_batch_add(
+  p_holder uuid, p_source integer, p_token bigint, p_tenants text[], p_keys text[])
+returns bigint
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_token bigint := p_token;
+begin
+  loop
+    insert into claim_batch as b (source_id, token, holder_id, tenants, keys, settled)
+    select p_source, v_token, p_holder,
+      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys,
+      case when array_position(p_keys, null) is null then repeat('0', cardinality(p_keys)) else (
+        select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
+        from unnest(p_keys) with ordinality f(key, place)) end::bit varying
+    on conflict do nothing;
+    exit when found;
+    v_token := v_token + 1;
+  end loop;
+  return v_token;
+end
+$$;
+
 -- Claims rows for this holder: of those named, the ones that nobody has, or a dead holder. The calling transaction has
 -- locked the rows themselves. What it saw of their claims before may be out of date by then: locking a row shows
 -- nothing of a claim that was made beside it. So it is looked up here again, in batches that were not seen, and by the
@@ -245,17 +271,7 @@ begin
       from unnest(p_tenants, p_keys) with ordinality k(tenant, key, place) offset 0) a;
   end if;
   if cardinality(array_remove(v_fresh, null)) > 0 then
-    loop
-      insert into claim_batch as b (source_id, token, holder_id, tenants, keys, settled)
-      select p_source, v_token, p_holder,
-        case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, v_fresh,
-        case when array_position(v_fresh, null) is null then repeat('0', cardinality(v_fresh)) else (
-          select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
-          from unnest(v_fresh) with ordinality f(key, place)) end::bit varying
-      on conflict do nothing;
-      exit when found;
-      v_token := v_token + 1;
-    end loop;
+    v_token := claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh);
     return query select f.place::integer, v_token, 1, 'b' from unnest(v_fresh) with ordinality f(key, place)
       where f.key is not null;
   end if;
@@ -281,6 +297,112 @@ begin
   if not exists (select from claim_source s where s.id = p_source) then
     raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';
   end if;
+end
+$$;
+
+-- What a claim has to know before it looks for rows that nobody has, all of it of one moment: the batches that there
+-- are, the keys of the rows that somebody has, and whether more entries have to be asked for each row. Not open: there
+-- are rows that are left by the dead or due again, and could come before the others in the order.
+create or replace function claim_look(
+  p_source integer, out open boolean, out entries boolean, out seen bigint[], out flight text[])
+language plpgsql volatile security definer
+set search_path from current
+set enable_seqscan = off
+as $$
+declare
+  v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+begin
+  open := cardinality(claim_dead(array(
+    select c.holder_id from claim c where c.source_id = p_source and c.holder_id > v_nobody
+    union select b.holder_id from claim_batch b where b.source_id = p_source))) = 0
+    and not exists (
+      select from claim c where c.source_id = p_source and c.holder_id = v_nobody and c.due <= now());
+  if open then
+    -- Entries in flight come first in the order, so to look each of them up would cost more than to know them.
+    select
+      exists (select from claim c where c.source_id = p_source and c.holder_id is not null),
+      array(select b.token from claim_batch b where b.source_id = p_source),
+      array(
+        select unnest(b.keys) from claim_batch b where b.source_id = p_source and bit_count(b.settled) = 0
+        union all
+        select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
+        where b.source_id = p_source and bit_count(b.settled) > 0 and get_bit(b.settled, k.place::integer - 1) = 0
+        union all
+        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody limit 20000))
+    into entries, seen, flight;
+  end if;
+end
+$$;
+
+-- Claims rows for this holder that nobody had when claim_look was asked. The calling transaction has locked the rows
+-- themselves. As for claim_take, what was seen of their claims before may be out of date by then, so it is looked up
+-- here again: in the batches that were not seen, and by the key of each entry. A row that has an entry is no fresh one,
+-- and none is claimed then, because claim_take gives them in order. Answers the token, and for which of the rows: null
+-- for all.
+create or replace function claim_take_batch(
+  p_holder uuid, p_epoch integer, p_source integer, p_seen bigint[], p_tenants text[], p_keys text[],
+  out token bigint, out taken bit varying)
+language plpgsql volatile security definer
+set search_path from current
+set enable_seqscan = off
+as $$
+declare
+  v_flight text[];
+  v_keys text[] := p_keys;
+begin
+  token := claim_token(p_holder, p_epoch);
+  -- Batches first: what leaves one for an entry is then found there.
+  v_flight := array(
+    select r.key from claim_batch_rows r where r.source_id = p_source and r.token <> all (p_seen));
+  if exists (select from claim c where c.source_id = p_source) and exists (
+    select from unnest(p_tenants, p_keys) k(tenant, key) where (
+      select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1)) then
+    taken := repeat('0', cardinality(p_keys))::bit varying;
+    return;
+  end if;
+  if cardinality(v_flight) > 0 then
+    select array_agg(case when not a.had then a.key end order by a.place),
+      string_agg(case when a.had then '0' else '1' end, '' order by a.place)::bit varying
+    into v_keys, taken
+    from (
+      select k.key, k.place, k.key in (select unnest(v_flight)) as had from unnest(p_keys) with ordinality k(key, place)) a;
+    if bit_count(taken) = 0 then
+      return;
+    end if;
+  end if;
+  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys);
+  -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
+  if not exists (select from claim_source s where s.id = p_source) then
+    raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';
+  end if;
+end
+$$;
+
+-- Ends claims in batches, of each batch those in its mask: those that are not settled. Answers them as masks, in the
+-- order of the tokens, and the keys of their rows.
+create or replace function claim_complete_batch(
+  p_source integer, p_tokens bigint[], p_masks bit varying[], out ended bit varying[], out keys text[])
+language plpgsql volatile security definer
+set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_at integer;
+  v_batch record;
+begin
+  keys := '{}';
+  for v_at in select t.number from unnest(p_tokens) with ordinality t(token, number) order by t.token loop
+    select * into v_batch from claim_end_batch(p_source, p_tokens[v_at], p_masks[v_at], false);
+    ended[v_at] := v_batch.ended;
+    if bit_count(v_batch.ended) = length(v_batch.ended) then
+      keys := keys || v_batch.keys;
+    elsif v_batch.ended is not null then
+      keys := keys || array(
+        select k.key from unnest(v_batch.keys) with ordinality k(key, place)
+        where get_bit(v_batch.ended, k.place::integer - 1) = 1);
+    end if;
+  end loop;
 end
 $$;
 
@@ -312,65 +434,73 @@ begin
 end
 $$;
 
+-- Ends claims in one batch: of the rows in the mask those that are not settled. Answers them, and the keys of all rows
+-- of the batch; nothing where there is none to end. What is done to the rows themselves comes after: a batch is locked
+-- before the rows of it that are completed, and a claim, which locks rows first, waits for no batch (p_skip).
+create or replace function claim_end_batch(
+  p_source integer, p_token bigint, p_mask bit varying, p_skip boolean, out ended bit varying, out keys text[])
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+  v_settled bit varying;
+begin
+  if p_skip then
+    select b.settled, b.keys into v_settled, keys from claim_batch b
+    where b.source_id = p_source and b.token = p_token for no key update skip locked;
+  else
+    select b.settled, b.keys into v_settled, keys from claim_batch b
+    where b.source_id = p_source and b.token = p_token for no key update;
+  end if;
+  if not found then
+    return;
+  end if;
+  ended := substring(p_mask || repeat('0', length(v_settled))::bit varying from 1 for length(v_settled)) & ~v_settled;
+  if bit_count(ended) = 0 then
+    ended := null;
+    return;
+  end if;
+  v_settled := v_settled | ended;
+  if bit_count(v_settled) = length(v_settled) then
+    delete from claim_batch b where b.source_id = p_source and b.token = p_token;
+  else
+    update claim_batch b set settled = v_settled where b.source_id = p_source and b.token = p_token;
+  end if;
+end
+$$;
+
 -- Ends claims in batches, by their places: those that are not settled. Answers a 1 for each of them, in the order in
--- which they were asked for. What is done to the rows themselves comes after: a batch is locked before the rows of it
--- that are completed, and a claim, which locks rows first, waits for no batch (p_skip).
+-- which they were asked for.
 create or replace function claim_settle_batch(
   p_source integer, p_tokens bigint[], p_places integer[], p_skip boolean default false)
 returns integer[]
 language plpgsql volatile security definer
 set search_path from current
-set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_nestloop = off
-set enable_mergejoin = off
 as $$
 declare
-  v_locked bigint[];
-  v_numbers bigint[];
+  v_most constant bit varying := repeat('0', (select max(place) from unnest(p_places) p(place)));
+  v_token bigint;
+  v_mask bit varying;
+  v_ended bit varying;
   v_tokens bigint[];
-  v_settled varbit[];
-  v_answer integer[] := array_fill(0, array[cardinality(p_places)]);
-  v_number bigint;
+  v_masks bit varying[];
 begin
-  if cardinality(p_places) = 0 then
-    return v_answer;
-  end if;
-  if p_skip then
-    v_locked := array(
-      select b.token from claim_batch b where b.source_id = p_source and b.token = any (p_tokens)
-      order by b.token for no key update skip locked);
-  else
-    v_locked := array(
-      select b.token from claim_batch b where b.source_id = p_source and b.token = any (p_tokens)
-      order by b.token for no key update);
-  end if;
-  -- A query of its own: what the one before waited for it did not see.
-  with asked as materialized (
-    select a.number, a.place, b.token, b.settled
-    from unnest(p_tokens, p_places) with ordinality a(token, place, number)
-    join claim_batch b on b.source_id = p_source and b.token = any (v_locked) and b.token = a.token
-    where get_bit(b.settled, a.place - 1) = 0
-  ), marked as (
-    select token, bit_or(set_bit(settled, place - 1, 1)) as settled from asked group by token
-  )
-  select (select array_agg(number) from asked), array_agg(token), array_agg(settled)
-  into v_numbers, v_tokens, v_settled from marked;
-  if v_numbers is null then
-    return v_answer;
-  end if;
-  delete from claim_batch b using unnest(v_tokens, v_settled) m(token, settled)
-  where b.source_id = p_source and b.token = any (v_tokens) and b.token = m.token and bit_count(m.settled) = length(m.settled);
-  update claim_batch b set settled = m.settled from unnest(v_tokens, v_settled) m(token, settled)
-  where b.source_id = p_source and b.token = any (v_tokens) and b.token = m.token;
-  if cardinality(v_numbers) = cardinality(p_places) then
-    return array_fill(1, array[cardinality(p_places)]);
-  end if;
-  foreach v_number in array v_numbers loop
-    v_answer[v_number] := 1;
+  for v_token, v_mask in
+    select a.token, bit_or(set_bit(v_most, a.place - 1, 1)) from unnest(p_tokens, p_places) a(token, place)
+    group by a.token order by a.token
+  loop
+    select e.ended into v_ended from claim_end_batch(p_source, v_token, v_mask, p_skip) e;
+    if v_ended is not null then
+      v_tokens := v_tokens || v_token;
+      v_masks := v_masks || v_ended;
+    end if;
   end loop;
-  return v_answer;
+  return array(
+    select coalesce(get_bit(m.ended, a.place - 1), 0)
+    from unnest(p_tokens, p_places) with ordinality a(token, place, number)
+    left join unnest(v_tokens, v_masks) m(token, ended) on m.token = a.token order by a.number);
 end
 $$;
 

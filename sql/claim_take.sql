@@ -37,17 +37,7 @@ begin
       from unnest(p_tenants, p_keys) with ordinality k(tenant, key, place) offset 0) a;
   end if;
   if cardinality(array_remove(v_fresh, null)) > 0 then
-    loop
-      insert into claim_batch as b (source_id, token, holder_id, tenants, keys, settled)
-      select p_source, v_token, p_holder,
-        case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, v_fresh,
-        case when array_position(v_fresh, null) is null then repeat('0', cardinality(v_fresh)) else (
-          select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
-          from unnest(v_fresh) with ordinality f(key, place)) end::bit varying
-      on conflict do nothing;
-      exit when found;
-      v_token := v_token + 1;
-    end loop;
+    v_token := claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh);
     return query select f.place::integer, v_token, 1, 'b' from unnest(v_fresh) with ordinality f(key, place)
       where f.key is not null;
   end if;

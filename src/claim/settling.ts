@@ -5,6 +5,7 @@ import { FencepostError, StaleTokenError } from '../core/errors.ts';
 import { Commands, type Kind, type Pending } from '../session/commands.ts';
 import { runIn } from '../session/transaction.ts';
 import type { ClaimedKey } from '../sql/claim.ts';
+import { readCompleted } from '../sql/claim-batches.ts';
 import { type Return, readSettled } from '../sql/claim-columns-settle.ts';
 import { type ClaimStatements, statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
@@ -54,7 +55,7 @@ export class Settling {
       statement: (claims: readonly (ClaimedKey & Return)[]) => this.#statements.returnRows(table, claims),
       read,
     };
-    this.#complete = { single: complete, batched: { ...complete } };
+    this.#complete = { single: complete, batched: { ...complete, read: readCompleted } };
     this.#return = { single: giveBack, batched: { ...giveBack } };
   }
 
@@ -115,7 +116,7 @@ export class Settling {
         const completed = await runIn('transaction', trx, completing);
         // Under the lock only `work` itself can have changed the row: then it has settled it in its own way. A batch is
         // not locked, and its answer says that the claim was given back meanwhile, as for a deadline.
-        if (claim.place !== null && !readSettled(completed, 1)[0])
+        if (claim.place !== null && !readCompleted(completed, [claim])[0])
           throw new StaleTokenError(key, claim.token);
       });
     } catch (error) {

@@ -1,8 +1,9 @@
-import { arrays, type ClaimedKey, keyArrays, keyNames, matches, tokenArray } from './claim.ts';
+import { type ClaimedKey, columnsOf, tokenArray } from './claim.ts';
+import { namesOf } from './claim-beside.ts';
 import { placesOf, type Return } from './claim-columns-settle.ts';
-import { namesOf } from './claim-sidecar.ts';
+import { partOf } from './claim-names.ts';
 import type { ClaimTable } from './claim-table.ts';
-import { identifier, plainArray, type Statement } from './statement.ts';
+import { identifier, plainArray, type Row, type Statement } from './statement.ts';
 
 /**
  * Completes rows whose claims are in batches and not settled. That is settled first, under the lock of the batch. The
@@ -13,23 +14,63 @@ export function completeBatched(
   claims: readonly ClaimedKey[],
   pinned: boolean,
 ): Statement {
-  const next = table.key.length + 1;
-  const settled = `${identifier(table.schema)}.claim_settle_batch(
-          ${namesOf(table).source}, $${next}::bigint[], $${next + 1}::integer[])`;
+  const { bare, table: relation, types } = table;
+  const { source, key: name } = namesOf(table);
   const completed =
-    table.done === 'delete'
-      ? `delete from ${table.table} using fencepost_asked fp_a`
-      : `update ${table.table} set ${table.done.set} from fencepost_asked fp_a`;
+    table.done === 'delete' ? `delete from ${relation}` : `update ${relation} set ${table.done.set}`;
+  const parts = types.map((_, place) => partOf('fp_k.key', types, place));
+  const keys = types.length === 1 ? `(select keys from fencepost_settled)::${types[0]}[]` : undefined;
   // Of an equality Postgres expects that it holds for few, so it looks the rows up by their keys.
+  const where =
+    keys === undefined
+      ? `(${columnsOf(table)}) in (select ${parts.join(', ')} from unnest((select keys from fencepost_settled)) fp_k(key))`
+      : `${columnsOf(table)} = any (${keys})`;
+  const all = pinned ? 'cardinality(keys)' : '(select count(*) from completed)';
+  const { tokens, masks } = masksOf(claims);
   return {
     name: 'complete_rows',
-    text: `with fencepost_asked as materialized (
-        select * from unnest(${arrays(table.types, 1)}, ${settled})
-          with ordinality as fp_a(${keyNames(table)}, fp_settled, fp_place) where fp_settled = 1
-      ), completed as (${completed} where ${matches(table, 'fp_a')} returning fp_a.fp_place)
-      ${placesOf(pinned ? 'fencepost_asked' : 'completed', claims.length)}`,
-    values: [...keyArrays(table, claims), ...namedPlaces(claims)],
+    text: `with fencepost_settled as materialized (
+        select * from ${identifier(table.schema)}.claim_complete_batch(${source}, $1::bigint[], $2::bit varying[])
+      ), completed as (${completed} where ${where} returning ${columnsOf(table)})
+      select case when ${all} = ${claims.length} then '=all' else '=' || json_build_array(
+        array(select fp_e::text from unnest(ended) fp_e),
+        ${pinned ? 'keys' : `array(select ${name} from completed ${bare})`})::text end as completed
+      from fencepost_settled`,
+    values: [plainArray(tokens), plainArray(masks)],
   };
+}
+
+/** Which of the claims were completed, as the answer says. */
+export function readCompleted([row]: readonly Row[], claims: readonly ClaimedKey[]): boolean[] {
+  const answer = row?.completed;
+  if (answer == null || answer === '=all') return claims.map(() => answer != null);
+  const [ended, names] = JSON.parse(answer.slice(1)) as [(string | null)[], string[]];
+  const { tokens } = masksOf(claims);
+  const masks = new Map(tokens.map((token, at) => [token, ended[at] ?? '']));
+  const there = new Set(names);
+  return claims.map(
+    ({ token, place, name, key }) =>
+      masks.get(token)?.[(place ?? 0) - 1] === '1' && there.has(name ?? key[0] ?? ''),
+  );
+}
+
+/** The places of the claims in each batch, as bits. */
+function masksOf(claims: readonly ClaimedKey[]): { readonly tokens: bigint[]; readonly masks: string[] } {
+  const places = new Map<bigint, number[]>();
+  let last: { readonly token: bigint; readonly places: number[] } | undefined;
+  for (const { token, place } of claims) {
+    if (last?.token !== token) {
+      last = { token, places: places.get(token) ?? [] };
+      places.set(token, last.places);
+    }
+    last.places.push(place ?? 0);
+  }
+  const masks = [...places.values()].map((set) => {
+    const bits = Buffer.alloc(Math.max(...set), '0');
+    for (const place of set) bits[place - 1] = 0x31;
+    return bits.toString('latin1');
+  });
+  return { tokens: [...places.keys()], masks };
 }
 
 /** Gives back rows whose claims are in batches and not settled. The table is left alone. */

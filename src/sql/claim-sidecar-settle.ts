@@ -10,8 +10,8 @@ import {
   unnest,
 } from './claim.ts';
 import { completeBatched, pinBatched, returnBatched } from './claim-batches.ts';
+import { claimsOf, entriesOf, isNamed, namesOf } from './claim-beside.ts';
 import { placesOf, type Return } from './claim-columns-settle.ts';
-import { claimsOf, entriesOf, isNamed, namesOf } from './claim-sidecar.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { callOf, identifier, type Statement, textArray } from './statement.ts';
 

@@ -49,22 +49,30 @@ export interface FactTexts {
  * so that no parser takes it for something else. JSON for each row would be a fifth of what a claim costs. The letter
  * says what became of it: claimed, in a batch at the place of its rank, set aside, refused.
  */
-export function facts({ key, types }: ClaimTable, texts: FactTexts): string {
-  const { rank, token, attempts, state, names, group } = texts;
-  const keys = key.map((_, place) => texts.key(place));
+export function facts(table: ClaimTable, texts: FactTexts): string {
+  const { rank, token, attempts, state, names } = texts;
+  const { plain, full } = naming(table, texts);
+  const short = names === undefined ? plain : `case when ${state} = 'b' then ${plain} else ${full} end`;
+  return `'=' || ${rank} || ' ' || coalesce(${token}, 0) || ' ' || coalesce(${attempts}, 0) || ' '
+          || coalesce(${state}, 'r') || ${plain === undefined ? full : short} as fencepost`;
+}
+
+/** What a row is called: in JSON, or by its key alone where that is enough for a claim in a batch, or in columns. */
+export function naming(
+  { key, types }: ClaimTable,
+  { names, group, key: textOf }: Pick<FactTexts, 'names' | 'group' | 'key'>,
+): { readonly plain: string | undefined; readonly full: string } {
+  const keys = key.map((_, place) => textOf(place));
   const bare = keys.length === 1 && group === undefined && bareTypes.test(types[0] ?? '');
   const parts = [
     ...(names ?? ['null', 'null']),
     group ?? 'null',
     ...keys.map((one) => `to_jsonb(${one}) #>> '{}'`),
   ];
-  const full = `json_build_array(${parts.join(', ')})::text`;
-  const short =
-    names === undefined
-      ? `'=' || ${keys[0]}`
-      : `case when ${state} = 'b' then '=' || ${keys[0]} else ${full} end`;
-  return `'=' || ${rank} || ' ' || coalesce(${token}, 0) || ' ' || coalesce(${attempts}, 0) || ' '
-          || coalesce(${state}, 'r') || ${bare ? short : full} as fencepost`;
+  return {
+    plain: bare ? `'=' || ${keys[0]}` : undefined,
+    full: `json_build_array(${parts.join(', ')})::text`,
+  };
 }
 
 /** The group of what was picked, where it has one. */

@@ -197,9 +197,9 @@ test('two completions of a row at one time are one', async () => {
 });
 
 test('two completions that believe what they saw before they had the batch would be found', async () => {
-  await plant(query, 'claim_settle_batch', ['order by b.token for no key update);', 'order by b.token);']);
+  await plant(query, 'claim_end_batch', ['b.token = p_token for no key update;', 'b.token = p_token;']);
   expect(await twice()).toBe(2);
-  await plant(query, 'claim_settle_batch');
+  await plant(query, 'claim_end_batch');
 });
 
 test('a claim passes by the batch of a dead worker in which somebody settles', async () => {

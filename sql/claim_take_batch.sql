@@ -1,0 +1,43 @@
+-- Claims rows for this holder that nobody had when claim_look was asked. The calling transaction has locked the rows
+-- themselves. As for claim_take, what was seen of their claims before may be out of date by then, so it is looked up
+-- here again: in the batches that were not seen, and by the key of each entry. A row that has an entry is no fresh one,
+-- and none is claimed then, because claim_take gives them in order. Answers the token, and for which of the rows: null
+-- for all.
+create or replace function claim_take_batch(
+  p_holder uuid, p_epoch integer, p_source integer, p_seen bigint[], p_tenants text[], p_keys text[],
+  out token bigint, out taken bit varying)
+language plpgsql volatile security definer
+set search_path from current
+set enable_seqscan = off
+as $$
+declare
+  v_flight text[];
+  v_keys text[] := p_keys;
+begin
+  token := claim_token(p_holder, p_epoch);
+  -- Batches first: what leaves one for an entry is then found there.
+  v_flight := array(
+    select r.key from claim_batch_rows r where r.source_id = p_source and r.token <> all (p_seen));
+  if exists (select from claim c where c.source_id = p_source) and exists (
+    select from unnest(p_tenants, p_keys) k(tenant, key) where (
+      select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1)) then
+    taken := repeat('0', cardinality(p_keys))::bit varying;
+    return;
+  end if;
+  if cardinality(v_flight) > 0 then
+    select array_agg(case when not a.had then a.key end order by a.place),
+      string_agg(case when a.had then '0' else '1' end, '' order by a.place)::bit varying
+    into v_keys, taken
+    from (
+      select k.key, k.place, k.key in (select unnest(v_flight)) as had from unnest(p_keys) with ordinality k(key, place)) a;
+    if bit_count(taken) = 0 then
+      return;
+    end if;
+  end if;
+  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys);
+  -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
+  if not exists (select from claim_source s where s.id = p_source) then
+    raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';
+  end if;
+end
+$$;
