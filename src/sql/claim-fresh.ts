@@ -31,16 +31,18 @@ export function claimFresh(table: ClaimTable, claimant: Claimant, limit: number,
           ${rowOrder(table)} limit $3::integer for no key update of ${bare} skip locked
         ) fp_u
       ), fencepost_taken as materialized (
-        select ' ' || fp_t.token || ' 1 b' as fp_head, fp_t.taken from (
+        select ' ' || fp_t.token || ' 1 b' as fp_head, fp_t.taken, fp_t.others from (
           select array(select fp_tenant from fencepost_picked) as tenants, array(select fp_name from fencepost_picked) as names
         ) fp_n cross join lateral ${schema}.claim_take_batch(
           $1::uuid, $2::integer, ${names.source}, (select seen from fencepost_look), fp_n.tenants, fp_n.names) fp_t
+        where cardinality(fp_n.names) > 0
       )
-      select '=' || fp_p.fp_rank || case
-          when coalesce(get_bit((select taken from fencepost_taken), fp_p.fp_rank::integer - 1), 1) = 1
-          then (select fp_head from fencepost_taken) || ${plain ?? full} else ' 0 0 r' end as fencepost, (fp_p.fp_row).*
+      select '=' || fp_p.fp_rank || (select fp_head from fencepost_taken) || ${plain ?? full} as fencepost, (fp_p.fp_row).*
       from fencepost_picked fp_p
-      union all select null, (null::${relation}).* from fencepost_look where not open`,
+      where coalesce(get_bit((select taken from fencepost_taken), fp_p.fp_rank::integer - 1), 1) = 1
+      union all
+      select case when open and not (select others from fencepost_taken) then '=0 0 0 r' end, (null::${relation}).*
+      from fencepost_look where not open or (select taken from fencepost_taken) is not null`,
     values: claimValues(table, claimant, limit, tenant, undefined),
   };
 }
