@@ -84,7 +84,7 @@ export function groupFact(grouped: boolean): string | undefined {
 }
 
 /** Types whose text is the same in JSON and out of it. */
-const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?)$/;
+const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying)$/;
 
 type Rest = [tenant: string | null, name: string | null, group: [number, string] | null, ...key: string[]];
 
@@ -215,11 +215,11 @@ export function columnsOf({ key, bare }: ClaimTable): string {
   return key.map((name) => `${bare}.${identifier(name)}`).join(', ');
 }
 
-/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is the parameter of this number. */
-export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = 4): string {
+/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is this parameter. */
+export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = '$4'): string {
   const conditions = [
     ...(where === undefined ? [] : [`(${where})`]),
-    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = $${parameter}`]),
+    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = ${parameter}`]),
   ];
   return conditions.length === 0 ? 'true' : conditions.join(' and ');
 }
