@@ -11,7 +11,7 @@ export interface Asked extends LockSet {
   readonly text: string;
   lock: AdvisoryLock | undefined;
   /** Among the calls that wait or hold. */
-  place: Place | undefined;
+  place: Place<Asked> | undefined;
 }
 
 /** What events say of it; of several keys the first one tells the family. */
@@ -47,12 +47,16 @@ export class AdvisoryLock extends Handle {
 
   /** @internal */
   constructor(keeper: LockKeeper, connection: LockConnection, asked: Asked, token?: bigint) {
-    super(asked.text, connection);
+    super(connection);
     this.#keeper = keeper;
     this.#connection = connection;
     this.#asked = asked;
     this.token = token;
     this.mode = asked.shared ? 'shared' : 'exclusive';
+  }
+
+  get key(): string {
+    return this.#asked.text;
   }
 
   /** @internal */

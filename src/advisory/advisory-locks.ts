@@ -249,7 +249,7 @@ export class AdvisoryLocks {
   #leave(asked: Asked, turns: number, connection?: LockConnection): void {
     if (connection !== undefined) this.#context.connections.giveBack(connection);
     for (let turn = 0; turn < turns; turn += 1) this.#turns.leave(asked.hashes[turn] as string);
-    asked.place?.leave();
+    asked.place?.leave(asked);
     if (this.#asked.empty) this.#lastLeft();
   }
 }

@@ -27,7 +27,7 @@ export class Attempt implements Tenure {
     return this.#holder.remaining();
   }
 
-  add(holding: Holding): Place {
+  add(holding: Holding): Place<Holding> {
     this.#holding = holding;
     const place = this.#holder.add(holding);
     if (this.#limit !== Infinity) this.#watch();
@@ -35,7 +35,7 @@ export class Attempt implements Tenure {
       leave: () => {
         this.#cancel();
         this.#holding = undefined;
-        place.leave();
+        place.leave(holding);
       },
     };
   }

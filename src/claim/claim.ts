@@ -47,6 +47,7 @@ export interface ClaimKeeper {
  * sure at the end is to complete it: Postgres refuses when the row was taken.
  */
 export class Claim<Row, DB> extends Handle {
+  readonly key: string;
   /** As it was claimed. */
   readonly row: Row;
   /** Greater than the token of every earlier claim of the row. */
@@ -62,7 +63,8 @@ export class Claim<Row, DB> extends Handle {
 
   /** `index`: which it is of those that were claimed with it. @internal */
   constructor(keeper: ClaimKeeper, tenure: Tenure, key: string, claimed: ClaimedRow, index = 0) {
-    super(key, tenure);
+    super(tenure);
+    this.key = key;
     this.#index = index;
     this.#keeper = keeper;
     this.#claimed = claimed;

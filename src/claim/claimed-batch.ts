@@ -36,7 +36,7 @@ export class ClaimedBatch<Row, DB> implements Tenure, Holding, ClaimKeeper {
   readonly #holder: Holder;
   readonly #registered: RegisteredRows;
   readonly #claims: (Claim<Row, DB> | undefined)[] = [];
-  readonly #places: readonly Place[];
+  readonly #places: readonly Place<ClaimedBatch<Row, DB>>[];
   readonly #started: Moment;
   #left = 0;
   #cancel = (): void => {};
@@ -111,7 +111,7 @@ export class ClaimedBatch<Row, DB> implements Tenure, Holding, ClaimKeeper {
     this.#left -= 1;
     if (this.#left === 0) {
       this.#cancel();
-      for (const place of this.#places) place.leave();
+      for (const place of this.#places) place.leave(this);
     }
     // Lost for the process, and not by it: the holder lives on, and the row with it.
     if (reason === undefined || !this.#holder.live) this.#registered.strike(index);

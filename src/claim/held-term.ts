@@ -42,7 +42,7 @@ export class HeldTerm implements Tenure, Place {
     return left;
   }
 
-  add(holding: Holding): Place {
+  add(holding: Holding): Place<Holding> {
     this.#holding = holding;
     return this;
   }

@@ -30,7 +30,7 @@ export class Registers {
 /** Rows that one claim took, each until the process has nothing to do with it any more. */
 export class RegisteredRows {
   readonly #rows: (ClaimedKey | undefined)[];
-  readonly #place: Place | undefined;
+  readonly #place: Place<RegisteredRows> | undefined;
   #left: number;
 
   constructor(rows: readonly ClaimedKey[], among: Chain<RegisteredRows>) {
@@ -48,7 +48,7 @@ export class RegisteredRows {
     if (this.#rows[index] === undefined) return;
     this.#rows[index] = undefined;
     this.#left -= 1;
-    if (this.#left === 0) this.#place?.leave();
+    if (this.#left === 0) this.#place?.leave(this);
   }
 }
 

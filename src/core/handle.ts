@@ -14,7 +14,7 @@ export interface Tenure {
   /** True while the last renewal has not been answered as it should. */
   readonly doubtful: boolean;
   /** Tells the holding of its end, unless that has left before. */
-  add(holding: Holding): Place;
+  add(holding: Holding): Place<Holding>;
   /** Ends it as a crash of the process would. Only tests want that. */
   die(): Promise<void>;
 }
@@ -35,22 +35,27 @@ export function marginOf(ttl: number): number {
  */
 export type HandleState = 'held' | 'doubtful' | 'lost' | 'released';
 
+/** Why something was lost, and the error that says so once somebody has asked for it. */
+interface Loss {
+  readonly reason: LossReason;
+  readonly cause: unknown;
+  error: LockLostError | undefined;
+}
+
 const nothingToRelease = Promise.resolve();
 
 /** What this process was granted, and the way to give it back. Every kind of lock has this shape. */
 export abstract class Handle implements AsyncDisposable {
   /** The key in readable form. */
-  readonly key: string;
+  abstract readonly key: string;
   readonly #tenure: Tenure;
-  readonly #place: Place;
-  #lost: { readonly reason: LossReason; readonly cause: unknown } | undefined;
-  #error: LockLostError | undefined;
+  readonly #place: Place<Holding>;
+  #lost: Loss | undefined;
   #releasing: Promise<void> | undefined;
   #controller: AbortController | undefined;
 
   /** @internal */
-  constructor(key: string, tenure: Tenure) {
-    this.key = key;
+  constructor(tenure: Tenure) {
     this.#tenure = tenure;
     this.#place = tenure.add(this);
   }
@@ -126,14 +131,15 @@ export abstract class Handle implements AsyncDisposable {
   /** Made when somebody wants to see it: a stack trace for each of 100,000 would keep the process busy for a second. */
   get #loss(): LockLostError {
     const { reason, cause } = this.#lost ?? { reason: 'expired', cause: undefined };
-    this.#error ??= new LockLostError(this.key, reason, { cause });
-    return this.#error;
+    const error = this.#lost?.error ?? new LockLostError(this.key, reason, { cause });
+    if (this.#lost !== undefined) this.#lost.error = error;
+    return error;
   }
 
   /** It ends as by a release, of which the server knows already. @internal */
   protected given(): void {
     this.#releasing ??= nothingToRelease;
-    this.#place.leave();
+    this.#place.leave(this);
     this.ended();
   }
 
@@ -145,8 +151,8 @@ export abstract class Handle implements AsyncDisposable {
   /** What holds it has ended. @internal */
   lose(reason: LossReason, cause?: unknown): void {
     if (this.#lost !== undefined || this.#releasing !== undefined) return;
-    this.#lost = { reason, cause };
-    this.#place.leave();
+    this.#lost = { reason, cause, error: undefined };
+    this.#place.leave(this);
     this.ended();
     if (points.loss.hasSubscribers) points.loss.publish({ ...this.about(), reason, cause });
     this.#controller?.abort(this.#loss);
@@ -162,7 +168,7 @@ export abstract class Handle implements AsyncDisposable {
   }
 
   #release(): Promise<void> {
-    this.#place.leave();
+    this.#place.leave(this);
     return this.return();
   }
 }

@@ -114,7 +114,7 @@ export class Holder implements LeaseTenure {
     return left;
   }
 
-  add(holding: Holding): Place {
+  add(holding: Holding): Place<Holding> {
     return this.#holdings.add(holding);
   }
 

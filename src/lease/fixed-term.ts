@@ -47,7 +47,7 @@ export class FixedTerm implements LeaseTenure, Place {
     return left;
   }
 
-  add(holding: Holding): Place {
+  add(holding: Holding): Place<Holding> {
     this.#holding = holding;
     this.#watchDeadline();
     return this;

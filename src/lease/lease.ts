@@ -51,7 +51,7 @@ export class Lease extends Handle {
   /** With a limit over all tenants, the row of that. @internal */
   readonly total: Held | undefined;
   /** Among what its process holds. @internal */
-  place: Place | undefined;
+  place: Place<Lease> | undefined;
   readonly #keeper: LeaseKeeper;
   readonly #tenure: LeaseTenure;
   readonly #sort: Sort;
@@ -59,7 +59,7 @@ export class Lease extends Handle {
   /** @internal */
   constructor(keeper: LeaseKeeper, tenure: LeaseTenure, held: readonly [Held, ...Held[]], sort: Sort) {
     const [{ resource, slot, token }, total] = held;
-    super(resourceText(resource), tenure);
+    super(tenure);
     this.#keeper = keeper;
     this.#tenure = tenure;
     this.#sort = sort;
@@ -68,6 +68,10 @@ export class Lease extends Handle {
     this.name = resource.name;
     this.slot = slot;
     this.token = token;
+  }
+
+  get key(): string {
+    return resourceText(this);
   }
 
   /** @internal */

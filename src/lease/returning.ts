@@ -62,7 +62,7 @@ export class Returning {
   }
 
   ended(lease: Lease): void {
-    lease.place?.leave();
+    lease.place?.leave(lease);
     if (!this.#told.delete(lease)) this.#tell(lease);
   }
 

@@ -118,7 +118,7 @@ export class LockConnection implements Tenure {
     return remaining;
   }
 
-  add(holding: Holding): Place {
+  add(holding: Holding): Place<Holding> {
     return this.#holdings.add(holding);
   }
 

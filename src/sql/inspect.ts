@@ -100,7 +100,7 @@ export function nextLeases(count: number): Statement {
   return { name: 'inspect_leases_next', text: `fetch ${count} from fencepost_leases`, values: [] };
 }
 
-/** Most rows have the same holder as the one before, whose texts need not be kept twice. */
+/** Most rows have the same holder as the one before, whose texts and expiry need not be kept twice. */
 export function readLeases(rows: readonly Row[], found: LeaseRow[]): void {
   for (const row of rows) found.push(leaseOf(row, found.at(-1)));
 }
@@ -113,6 +113,7 @@ function leaseOf(row: Row, before: LeaseRow | undefined): LeaseRow {
   const holder = row.holder ?? '';
   const application = row.application ?? '';
   const tenant = row.tenant ?? '';
+  const expires = Math.trunc(Number(row.expires_at));
   return {
     tenant: before?.tenant === tenant ? before.tenant : tenant,
     name: row.name ?? '',
@@ -122,7 +123,7 @@ function leaseOf(row: Row, before: LeaseRow | undefined): LeaseRow {
     holder: before?.holder === holder ? before.holder : holder,
     application: before?.application === application ? before.application : application,
     acquiredAt: dateOf(Number(row.acquired_at)),
-    expiresAt: dateOf(Number(row.expires_at)),
+    expiresAt: before?.expiresAt.getTime() === expires ? before.expiresAt : dateOf(expires),
     revoked: row.revoked === 't',
     metadata: row.metadata == null ? undefined : JSON.parse(row.metadata),
   };

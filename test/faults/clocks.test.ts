@@ -57,7 +57,7 @@ async function watched(kind: keyof typeof tenures) {
   const holding: Holding = {
     lose(reason) {
       losses.push(reason);
-      place.leave();
+      place.leave(holding);
     },
   };
   const place = tenure.add(holding);

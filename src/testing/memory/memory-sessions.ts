@@ -61,7 +61,7 @@ class MemorySession implements Tenure {
     return left;
   }
 
-  add(holding: Holding): Place {
+  add(holding: Holding): Place<Holding> {
     return this.#holdings.add(holding);
   }
 
