@@ -18,14 +18,17 @@ export interface ClaimedKey {
   readonly place: number | null;
 }
 
+/**
+ * What a claim made of a row: it set it aside, because its attempts were used up, or somebody else got it meanwhile. Or
+ * it is none: there are others to look at before fresh ones.
+ */
+export type ClaimedState = 'claimed' | 'aside' | 'refused' | 'others';
+
 /** What the server says of a row that a claim took. */
 export interface ClaimedRow extends ClaimedKey {
   readonly row: Row;
   readonly attempt: number;
-  /** Its attempts were used up: it was set aside instead of claimed. */
-  readonly aside: boolean;
-  /** Somebody else got it while the claim was under way. */
-  readonly refused: boolean;
+  readonly state: ClaimedState;
   /** Its group, and how many were visited before; null for a claim that goes round no groups. */
   readonly group: readonly [step: number, group: string] | null;
 }
@@ -81,11 +84,17 @@ export function groupFact(grouped: boolean): string | undefined {
 }
 
 /** Types whose text is the same in JSON and out of it. */
-const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?)$/;
+const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying)$/;
 
 type Rest = [tenant: string | null, name: string | null, group: [number, string] | null, ...key: string[]];
 
-const states: ReadonlySet<string> = new Set('abcr');
+const states: Readonly<Record<string, ClaimedState>> = {
+  a: 'aside',
+  b: 'claimed',
+  c: 'claimed',
+  r: 'refused',
+  o: 'others',
+};
 
 const noRest: Rest = [null, null, null];
 
@@ -111,12 +120,13 @@ interface Ranked extends ClaimedRow {
 
 /** By hand: a regular expression and its pieces cost as much as all the rest of it. `token`: the last one, most are the same. */
 function readRow(row: Row, own: readonly string[], token: { text: string; value: bigint }): Ranked {
-  const text = row.fencepost ?? '=0 0 0 r';
+  const text = row.fencepost ?? '=0 0 0 o';
   const first = text.indexOf(' ');
   const second = text.indexOf(' ', first + 1);
   const third = text.indexOf(' ', second + 1);
-  const state = text[third + 1];
-  if (text[0] !== '=' || third < 0 || !states.has(state ?? ''))
+  const letter = text[third + 1] ?? '';
+  const state = states[letter];
+  if (text[0] !== '=' || third < 0 || state === undefined)
     throw new Error(`the answer of a claim says ${text}`);
   const drawn = text.slice(first + 1, second);
   if (drawn !== token.text) {
@@ -130,11 +140,10 @@ function readRow(row: Row, own: readonly string[], token: { text: string; value:
     rank: Number(text.slice(1, first)),
     token: token.value,
     attempt: Number(text.slice(second + 1, third)),
-    aside: state === 'a',
-    refused: state === 'r',
+    state,
     tenant: parts[0],
     name: parts[1],
-    place: state === 'b' ? Number(text.slice(1, first)) : null,
+    place: letter === 'b' ? Number(text.slice(1, first)) : null,
     group: parts[2],
     key: bare ? [rest.slice(1)] : (parts.slice(3) as string[]),
     row: rowOf(own, row),
@@ -206,11 +215,11 @@ export function columnsOf({ key, bare }: ClaimTable): string {
   return key.map((name) => `${bare}.${identifier(name)}`).join(', ');
 }
 
-/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is the parameter of this number. */
-export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = 4): string {
+/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is this parameter. */
+export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = '$4'): string {
   const conditions = [
     ...(where === undefined ? [] : [`(${where})`]),
-    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = $${parameter}`]),
+    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = ${parameter}`]),
   ];
   return conditions.length === 0 ? 'true' : conditions.join(' and ');
 }
