@@ -300,11 +300,24 @@ begin
 end
 $$;
 
+-- Waits for the other large claims of the table, but not for long: one of them may be a client's that froze.
+create or replace function claim_queue(p_source integer) returns void
+language plpgsql volatile
+set search_path from current
+set lock_timeout = '50ms'
+as $$
+begin
+  perform pg_advisory_xact_lock(1179535684, p_source);
+exception when lock_not_available then
+  null;
+end
+$$;
+
 -- What a claim has to know before it looks for rows that nobody has, all of it of one moment: the batches that there
 -- are, the keys of the rows that somebody has, and whether more entries have to be asked for each row. Not open: there
 -- are rows that are left by the dead or due again, and could come before the others in the order.
 create or replace function claim_look(
-  p_source integer, out open boolean, out entries boolean, out seen bigint[], out flight text[])
+  p_source integer, p_limit integer, out open boolean, out entries boolean, out seen bigint[], out flight text[])
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -312,6 +325,11 @@ as $$
 declare
   v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
 begin
+  -- Two that look at one time find the same rows, and what one claims the other has read and locked in vain: with four
+  -- at a time, every third row. So large claims wait for one another. For small ones the wait for the disk is longer.
+  if p_limit >= 100 and not pg_try_advisory_xact_lock(1179535684, p_source) then
+    perform claim_queue(p_source);
+  end if;
   open := cardinality(claim_dead(array(
     select c.holder_id from claim c where c.source_id = p_source and c.holder_id > v_nobody
     union select b.holder_id from claim_batch b where b.source_id = p_source))) = 0
@@ -334,14 +352,29 @@ begin
 end
 $$;
 
+-- Runs the statement with which fresh rows are claimed: as the caller, and as a statement of its own, so that it sees
+-- what was committed before claim_look answered. What it knows of claims is what that said. No statement, no rows.
+create or replace function claim_run(
+  p_text text, p_holder uuid, p_epoch integer, p_limit integer, p_tenant text, p_seen bigint[], p_flight text[],
+  p_entries boolean)
+returns setof record
+language plpgsql volatile
+as $$
+begin
+  if p_text is not null then
+    return query execute p_text using p_holder, p_epoch, p_limit, p_tenant, p_seen, p_flight, p_entries;
+  end if;
+end
+$$;
+
 -- Claims rows for this holder that nobody had when claim_look was asked. The calling transaction has locked the rows
 -- themselves. As for claim_take, what was seen of their claims before may be out of date by then, so it is looked up
 -- here again: in the batches that were not seen, and by the key of each entry. A row that has an entry is no fresh one,
--- and none is claimed then, because claim_take gives them in order. Answers the token, and for which of the rows: null
--- for all.
+-- and none is claimed then: there are others than fresh ones to look at, and claim_take gives all of them in order.
+-- Answers the token, and for which of the rows: null for all.
 create or replace function claim_take_batch(
   p_holder uuid, p_epoch integer, p_source integer, p_seen bigint[], p_tenants text[], p_keys text[],
-  out token bigint, out taken bit varying)
+  out token bigint, out taken bit varying, out others boolean)
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -351,12 +384,14 @@ declare
   v_keys text[] := p_keys;
 begin
   token := claim_token(p_holder, p_epoch);
+  others := false;
   -- Batches first: what leaves one for an entry is then found there.
   v_flight := array(
     select r.key from claim_batch_rows r where r.source_id = p_source and r.token <> all (p_seen));
   if exists (select from claim c where c.source_id = p_source) and exists (
     select from unnest(p_tenants, p_keys) k(tenant, key) where (
       select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1)) then
+    others := true;
     taken := repeat('0', cardinality(p_keys))::bit varying;
     return;
   end if;

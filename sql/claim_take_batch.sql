@@ -1,11 +1,11 @@
 -- Claims rows for this holder that nobody had when claim_look was asked. The calling transaction has locked the rows
 -- themselves. As for claim_take, what was seen of their claims before may be out of date by then, so it is looked up
 -- here again: in the batches that were not seen, and by the key of each entry. A row that has an entry is no fresh one,
--- and none is claimed then, because claim_take gives them in order. Answers the token, and for which of the rows: null
--- for all.
+-- and none is claimed then: there are others than fresh ones to look at, and claim_take gives all of them in order.
+-- Answers the token, and for which of the rows: null for all.
 create or replace function claim_take_batch(
   p_holder uuid, p_epoch integer, p_source integer, p_seen bigint[], p_tenants text[], p_keys text[],
-  out token bigint, out taken bit varying)
+  out token bigint, out taken bit varying, out others boolean)
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -15,12 +15,14 @@ declare
   v_keys text[] := p_keys;
 begin
   token := claim_token(p_holder, p_epoch);
+  others := false;
   -- Batches first: what leaves one for an entry is then found there.
   v_flight := array(
     select r.key from claim_batch_rows r where r.source_id = p_source and r.token <> all (p_seen));
   if exists (select from claim c where c.source_id = p_source) and exists (
     select from unnest(p_tenants, p_keys) k(tenant, key) where (
       select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1)) then
+    others := true;
     taken := repeat('0', cardinality(p_keys))::bit varying;
     return;
   end if;

@@ -44,7 +44,7 @@ export const bareClaims: JobPeer = {
       const claimant = { id: String(rows[0].id), epoch: 0 };
       while (!stopped) {
         const { rows } = await ask(claimRows(table, claimant, batch, undefined, undefined, true));
-        const claimed = readClaimed(rows).filter(({ refused }) => !refused);
+        const claimed = readClaimed(rows).filter(({ state }) => state === 'claimed');
         for (const { row } of claimed) await handler(row as never);
         if (claimed.length === 0) continue;
         await ask(completeRows(table, claimed));

@@ -2,7 +2,7 @@ import { pause } from '../core/abort.ts';
 import { DatabaseError, LockLostError } from '../core/errors.ts';
 import { hasState, holderFenced, isCollision } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
-import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
+import { type ClaimedRow, type ClaimedState, readClaimed } from '../sql/claim.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import type { Statement } from '../sql/statement.ts';
@@ -19,6 +19,8 @@ export interface Taken {
   readonly aside: number;
   /** How many rows somebody else got meanwhile. */
   readonly refused: number;
+  /** There are others to look at than fresh rows. */
+  readonly others: boolean;
 }
 
 /** One claim for the living holder of the process, and what happens when its answer is lost. */
@@ -54,9 +56,11 @@ export class Claiming {
         return await register.run(async () => {
           const rows = readClaimed(await this.#database.query(statement(holder)));
           const claimed = rows.every(isClaimed) ? rows : rows.filter(isClaimed);
-          const aside = rows.length === claimed.length ? 0 : rows.filter((row) => row.aside).length;
           const registered = register.add(holder, claimed);
-          return { holder, claimed, registered, aside, refused: rows.length - claimed.length - aside };
+          const count = (state: ClaimedState): number =>
+            rows.length === claimed.length ? 0 : rows.filter((row) => row.state === state).length;
+          const others = count('others') > 0;
+          return { holder, claimed, registered, aside: count('aside'), refused: count('refused'), others };
         });
       } catch (error) {
         if (error instanceof DatabaseError && error.inDoubt) {
@@ -101,6 +105,6 @@ export class Claiming {
   }
 }
 
-function isClaimed({ aside, refused }: ClaimedRow): boolean {
-  return !aside && !refused;
+function isClaimed({ state }: ClaimedRow): boolean {
+  return state === 'claimed';
 }

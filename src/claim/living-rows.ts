@@ -45,23 +45,25 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     this.#claimed = table;
     await this.#forgetNowAndThen(table);
     let claims: Claim<Row, DB>[] = [];
+    let fresh = true;
     for (let tries = 1; ; tries += 1) {
       const left = limit - claims.length;
       const cursor = this.#cursor;
       const taking = this.#claiming.claim(table, (holder) =>
-        statementsOf(table).claimRows(table, holder, left, tenant, cursor, tries === 1),
+        statementsOf(table).claimRows(table, holder, left, tenant, cursor, fresh),
       );
       // What is claimed already is not forgotten for what could not be added to it.
       const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
       if (taken === undefined) return claims;
-      const { claimed, aside, refused } = taken;
+      const { claimed, aside, refused, others } = taken;
+      fresh &&= !others;
       const ended = table.perKey !== undefined && claimed.length + refused + aside < left;
       this.#cursor = ended ? undefined : cursorAfter(claimed, cursor);
       const handed = this.#hand(table, taken);
       claims = claims.length === 0 ? handed : [...claims, ...handed];
       // Rows that were set aside may have stood in the way of others.
       const inVain = claims.length === 0 && aside > 0;
-      const more = refused > 0 || inVain || (ended && cursor !== undefined);
+      const more = refused > 0 || others || inVain || (ended && cursor !== undefined);
       if (claims.length === limit || tries === mostTries || !more) return claims;
     }
   }

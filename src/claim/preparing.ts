@@ -109,7 +109,12 @@ export class Preparing {
     const text = tenant === undefined ? `''::text` : this.#text('options.tenant', tenant, facts);
     const statement = callOf(schema, 'claim_source', [facts.oid, key, tenant ?? null]);
     const [row] = await this.#database.query(statement);
-    return { source: row?.answer ?? '', tenant: `coalesce(${text}, '')`, key: joinedText(keys) };
+    return {
+      source: row?.answer ?? '',
+      tenant: `coalesce(${text}, '')`,
+      key: joinedText(keys),
+      tenantType: tenant === undefined ? undefined : facts.columns.get(tenant)?.type,
+    };
   }
 
   #groups({ columns }: TableFacts): readonly string[] {

@@ -9,7 +9,7 @@ const silence = 'idle_in_transaction_session_timeout';
 /** Locks the first row that nobody has locked; the server ends a transaction that is then silent for longer than the ttl. */
 export function holdRow(table: ClaimTable, ttl: number, tenant: unknown, cursor: Cursor): Statement {
   if (!isFair(table, tenant)) {
-    return hold(table, ttl, first(table, filter(table, tenant, 2)), tenant === undefined ? [] : [tenant]);
+    return hold(table, ttl, first(table, filter(table, tenant, '$2')), tenant === undefined ? [] : [tenant]);
   }
   const free = shares(table, { columns: locked(table), free: 'true', lock, most: '1' }, cursor, 2);
   return hold(table, ttl, free, cursor === undefined ? [] : [cursor], 'json_build_array(fp_step, fp_group)');
@@ -17,7 +17,7 @@ export function holdRow(table: ClaimTable, ttl: number, tenant: unknown, cursor:
 
 /** The same for the row with this key. */
 export function holdNamedRow(table: ClaimTable, ttl: number, key: readonly unknown[]): Statement {
-  return hold(table, ttl, first(table, `${filter(table, undefined, 2)} and ${keyIs(table, 2)}`), key);
+  return hold(table, ttl, first(table, `${filter(table, undefined, '$2')} and ${keyIs(table, 2)}`), key);
 }
 
 const lock = 'for no key update skip locked';

@@ -43,10 +43,10 @@ export function claimRows(
   limit: number,
   tenant: unknown,
   cursor: Cursor,
-  first = false,
+  fresh = false,
 ): Statement {
   if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
-  if (first && !table.fair) return claimFresh(table, claimant, limit, tenant);
+  if (fresh && !table.fair) return claimFresh(table, claimant, limit, tenant);
   const fair = isFair(table, tenant);
   const columns = `${locked(table)}${owner(table, tenant)}`;
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;

@@ -12,14 +12,14 @@ type Keys = readonly (readonly unknown[])[];
 
 /** What there is to say to a table whose claims live on a holder, wherever they are kept. */
 export interface ClaimStatements {
-  /** The `first` of a call may find that there is more to look at; the next one does. */
+  /** What looks at `fresh` rows alone may find that there are others to look at. */
   claimRows(
     table: ClaimTable,
     claimant: Claimant,
     limit: number,
     tenant: unknown,
     cursor: Cursor,
-    first?: boolean,
+    fresh?: boolean,
   ): Statement;
   claimNamedRows(table: ClaimTable, claimant: Claimant, keys: Keys): Statement;
   /** Either all of them are in batches, or none. A `pinned` one was locked before, in the same transaction. */

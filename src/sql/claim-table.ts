@@ -49,6 +49,8 @@ export interface RowNames {
   readonly source: string;
   readonly tenant: string;
   readonly key: string;
+  /** Of the tenant's column, where there is one. */
+  readonly tenantType: string | undefined;
 }
 
 /** What the claim of a row is kept in. */
@@ -72,7 +74,7 @@ export function describeTable(table: string, key: readonly string[]): Statement 
     name: 'describe_table',
     text: `select c.oid::text, c.relkind::text as kind,
       (select '=' || json_object_agg(a.attname, json_build_array(
-         pg_catalog.format_type(a.atttypid, a.atttypmod), coalesce(b.typname, t.typname),
+         pg_catalog.format_type(a.atttypid, -1), coalesce(b.typname, t.typname),
          coalesce(b.typtype, t.typtype), a.attnotnull or t.typnotnull))::text
        from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
        left join pg_catalog.pg_type b on b.oid = nullif(t.typbasetype, 0)
@@ -91,7 +93,7 @@ export function describeTable(table: string, key: readonly string[]): Statement 
 }
 
 export interface ColumnFacts {
-  /** As SQL writes it. */
+  /** As SQL writes it, without a length or a precision: a cast to those cuts values off. */
   readonly type: string;
   /** What it is, or what the domain is made of that it is. */
   readonly base: string;

@@ -18,14 +18,17 @@ export interface ClaimedKey {
   readonly place: number | null;
 }
 
+/**
+ * What a claim made of a row: it set it aside, because its attempts were used up, or somebody else got it meanwhile. Or
+ * it is none: there are others to look at before fresh ones.
+ */
+export type ClaimedState = 'claimed' | 'aside' | 'refused' | 'others';
+
 /** What the server says of a row that a claim took. */
 export interface ClaimedRow extends ClaimedKey {
   readonly row: Row;
   readonly attempt: number;
-  /** Its attempts were used up: it was set aside instead of claimed. */
-  readonly aside: boolean;
-  /** Somebody else got it while the claim was under way. */
-  readonly refused: boolean;
+  readonly state: ClaimedState;
   /** Its group, and how many were visited before; null for a claim that goes round no groups. */
   readonly group: readonly [step: number, group: string] | null;
 }
@@ -81,91 +84,69 @@ export function groupFact(grouped: boolean): string | undefined {
 }
 
 /** Types whose text is the same in JSON and out of it. */
-const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?)$/;
+const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying)$/;
 
 type Rest = [tenant: string | null, name: string | null, group: [number, string] | null, ...key: string[]];
 
-const states: ReadonlySet<string> = new Set('abcr');
+const states: Readonly<Record<string, ClaimedState>> = {
+  a: 'aside',
+  b: 'claimed',
+  c: 'claimed',
+  r: 'refused',
+  o: 'others',
+};
 
 const noRest: Rest = [null, null, null];
 
 /** The rows that a claim took, in order; one that is refused stands for any number of them. */
 export function readClaimed(rows: readonly Row[]): ClaimedRow[] {
+  const read: Ranked[] = [];
   const own = ownColumns(rows[0]);
-  let facts = noFacts;
+  const token = { text: '0', value: 0n };
   let sorted = true;
   let last = 0;
-  const read = rows.map((row) => {
-    const text = row.fencepost ?? '=0 0 0 r';
-    const end = text.indexOf(' ');
-    // All but the rank and the key is the same in most rows of an answer.
-    if (!text.startsWith(facts.text, end)) facts = factsOf(text, end);
-    const rank = rankOf(text, end);
-    sorted &&= last <= rank;
-    last = rank;
-    return claimedRow(facts, rank, text, end + facts.text.length, rowOf(own, row));
-  });
+  for (const row of rows) {
+    const one = readRow(row, own, token);
+    sorted &&= last <= one.rank;
+    last = one.rank;
+    read.push(one);
+  }
   return sorted ? read : read.sort((a, b) => a.rank - b.rank);
-}
-
-/** Digit by digit: it is small, and a text for it would cost more. */
-function rankOf(text: string, end: number): number {
-  let rank = 0;
-  for (let place = 1; place < end; place += 1) rank = rank * 10 + text.charCodeAt(place) - 48;
-  return rank;
 }
 
 interface Ranked extends ClaimedRow {
   readonly rank: number;
 }
 
-/** What stands between the rank of a row and its rest: the text, and what it says. */
-interface Facts {
-  readonly text: string;
-  readonly token: bigint;
-  readonly attempt: number;
-  readonly state: string;
-}
-
-const equalsSign = 61;
-const noFacts: Facts = { text: ' -', token: 0n, attempt: 0, state: 'r' };
-
-/** By hand: a regular expression and its pieces cost as much as all the rest of it. */
-function factsOf(text: string, first: number): Facts {
+/** By hand: a regular expression and its pieces cost as much as all the rest of it. `token`: the last one, most are the same. */
+function readRow(row: Row, own: readonly string[], token: { text: string; value: bigint }): Ranked {
+  const text = row.fencepost ?? '=0 0 0 o';
+  const first = text.indexOf(' ');
   const second = text.indexOf(' ', first + 1);
   const third = text.indexOf(' ', second + 1);
-  const state = text[third + 1];
-  if (text[0] !== '=' || third < 0 || state === undefined || !states.has(state))
+  const letter = text[third + 1] ?? '';
+  const state = states[letter];
+  if (text[0] !== '=' || third < 0 || state === undefined)
     throw new Error(`the answer of a claim says ${text}`);
+  const drawn = text.slice(first + 1, second);
+  if (drawn !== token.text) {
+    token.text = drawn;
+    token.value = BigInt(drawn);
+  }
+  const rest = text.slice(third + 2);
+  const bare = rest.startsWith('=');
+  const parts = bare || rest === '' ? noRest : (JSON.parse(rest) as Rest);
   return {
-    text: text.slice(first, third + 2),
-    token: BigInt(text.slice(first + 1, second)),
+    rank: Number(text.slice(1, first)),
+    token: token.value,
     attempt: Number(text.slice(second + 1, third)),
     state,
-  };
-}
-
-function claimedRow(
-  { token, attempt, state }: Facts,
-  rank: number,
-  text: string,
-  rest: number,
-  row: Row,
-): Ranked {
-  const bare = text.charCodeAt(rest) === equalsSign;
-  const parts = bare || rest === text.length ? noRest : (JSON.parse(text.slice(rest)) as Rest);
-  return {
-    rank,
-    token,
-    attempt,
-    aside: state === 'a',
-    refused: state === 'r',
     tenant: parts[0],
     name: parts[1],
-    place: state === 'b' ? rank : null,
+    place: letter === 'b' ? Number(text.slice(1, first)) : null,
     group: parts[2],
-    key: bare ? [text.slice(rest + 1)] : (parts.slice(3) as string[]),
-    row,
+    key: bare ? [rest.slice(1)] : (parts.slice(3) as string[]),
+    row: rowOf(own, row),
   };
 }
 
@@ -234,11 +215,11 @@ export function columnsOf({ key, bare }: ClaimTable): string {
   return key.map((name) => `${bare}.${identifier(name)}`).join(', ');
 }
 
-/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is the parameter of this number. */
-export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = 4): string {
+/** What a row has to be to be claimed, whoever has it. The tenant, where there is one, is this parameter. */
+export function filter({ where, tenant }: ClaimTable, value: unknown, parameter = '$4'): string {
   const conditions = [
     ...(where === undefined ? [] : [`(${where})`]),
-    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = $${parameter}`]),
+    ...(value === undefined || tenant === undefined ? [] : [`${identifier(tenant)} = ${parameter}`]),
   ];
   return conditions.length === 0 ? 'true' : conditions.join(' and ');
 }

@@ -216,6 +216,20 @@ test('a claim passes by the batch of a dead worker in which somebody settles', a
   expect(idsOf(await jobs(other).claim({ limit: 3 }))).toEqual(['1', '2']);
 });
 
+test('a large claim does not wait for ever for one that does not end', async () => {
+  await insertJobs(database, 3);
+  await using fencepost = open();
+  const [{ source } = { source: 0 }] = await query<{ source: number }>(
+    `select id as source from fencepost.claim_sources where relation = 'job'::regclass`,
+  );
+  const frozen = await database.pool.connect();
+  await frozen.query('begin');
+  await frozen.query('select fencepost.claim_look($1, 100)', [source]);
+  expect(idsOf(await jobs(fencepost).claim({ limit: 100 }))).toEqual(['1', '2', '3']);
+  await frozen.query('rollback');
+  frozen.release();
+});
+
 test('a table in whose batches somebody has rows is claimed by no other key', async () => {
   await insertJobs(database, 2);
   await using fencepost = open();

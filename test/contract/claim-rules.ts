@@ -481,6 +481,23 @@ export async function claimRules({ storage, options: given, bury: end, kept }: S
       expect(await database.query('select from "My App"."select"')).toHaveLength(1);
     });
 
+    test('is claimed by its whole key: no value is cut to what its column could hold', async () => {
+      await database.query(
+        `create table tag (code varchar(3) primary key, part numeric(3, 1) unique not null)`,
+      );
+      await database.query(`insert into tag values ('abc', 1.5), ('abd', 2)`);
+      const db = new Kysely<{ tag: { code: string; part: number } }>({
+        dialect: new PostgresDialect({ pool }),
+      });
+      await using fencepost = open();
+      const by = (key: 'code' | 'part') =>
+        fencepost.claims.define({ db, table: 'tag', key, storage, done: 'delete' });
+      await by('code').ensure();
+      expect(await by('code').claimKeys(['abcd', 'ab'])).toEqual([]);
+      expect((await by('code').claimKeys(['abd', 'abde'])).map(({ row }) => row.code)).toEqual(['abd']);
+      if (storage !== 'sidecar') expect(await by('part').claimKeys(['1.54'])).toEqual([]);
+    });
+
     test('is reached through the plugins of the instance', async () => {
       await database.query(
         `create table camel_case (row_id integer primary key, is_new boolean default true, run_at timestamptz default now())`,
