@@ -42,8 +42,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #fetching: Promise<void>;
   #waking: Waking | undefined;
-  /** What waits for room, if anything does. */
-  #room: PromiseWithResolvers<void> | undefined;
+  #room = Promise.withResolvers<void>();
   #stopped: Promise<void> | undefined;
 
   /** @internal */
@@ -179,17 +178,12 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   #handled(): void {
     this.#handledSince += 1;
-    if (!this.#source.keyed) this.#makeRoom();
-  }
-
-  #makeRoom(): void {
-    this.#room?.resolve();
-    this.#room = undefined;
+    if (!this.#source.keyed) this.#room.resolve();
   }
 
   #settled(): void {
     this.#ended += 1;
-    this.#makeRoom();
+    this.#room.resolve();
     if (this.#source.keyed) this.#waking?.ring();
     if (this.#handlers.unsettled === 0 && this.#stopping.signal.aborted) this.#idle.resolve();
   }
@@ -201,7 +195,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    this.#makeRoom();
+    this.#room.resolve();
     await this.#fetching.catch(() => {});
     const unstarted = this.#handlers.takeBack().map((claim) => this.#giveBack(claim));
     if (this.#handlers.unsettled === 0) this.#idle.resolve();
