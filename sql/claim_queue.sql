@@ -2,7 +2,7 @@
 create or replace function claim_queue(p_source integer) returns void
 language plpgsql volatile
 set search_path from current
-set lock_timeout = '50ms'
+set lock_timeout = '500ms'
 as $$
 begin
   perform pg_advisory_xact_lock(1179535684, p_source);

@@ -16,6 +16,7 @@ import { type FaultyNetwork, startProxy } from '../support/proxy.ts';
 import { Random } from '../support/random.ts';
 import { type Findings, script } from '../support/script.ts';
 import { stepClock } from '../support/server-clock.ts';
+import { until } from '../support/until.ts';
 import type { WorkerArgument } from './mixed-faults-worker.ts';
 
 export interface MixedFaults {
@@ -35,6 +36,8 @@ export interface MixedFaults {
   /** 1: the server's clock is set by an hour as well, forth and back. */
   steps: number;
 }
+
+type Written = Record<'key' | 'slot' | 'token', string>;
 
 const workerModule = new URL('./mixed-faults-worker.ts', import.meta.url);
 
@@ -84,11 +87,11 @@ export async function raceWithFaults(
   };
   const started = performance.now();
 
-  const written = async (): Promise<number> => {
+  const written = async (known: number): Promise<number> => {
     const rows = await server
       .query<{ seq: string }>('select coalesce(max(seq), 0) as seq from written')
       .catch(() => []);
-    return Number(rows[0]?.seq ?? 0);
+    return Number(rows[0]?.seq ?? known);
   };
   const commit: Record<keyof typeof faults, () => Promise<void>> = {
     async stopped() {
@@ -115,7 +118,7 @@ export async function raceWithFaults(
     for (
       let done = 0;
       done < rounds && ended.length === 0 && performance.now() - started < seconds * 1_000;
-      done = await written()
+      done = await written(done)
     ) {
       at(done);
       await delay(every);
@@ -130,11 +133,12 @@ export async function raceWithFaults(
     await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
   }
   const took = (performance.now() - started) / 1_000;
-  const writes = (
-    await server.query<Record<'key' | 'slot' | 'token', string>>(
-      'select key, slot, token from written order by seq',
-    )
-  ).map(({ key, slot, token }): Write => ({ key, slot: Number(slot), token: BigInt(token) }));
+  // The last fault may have been a crash.
+  const read = (): Promise<Written[] | undefined> =>
+    server.query<Written>('select key, slot, token from written order by seq').catch(() => undefined);
+  const writes = (await until('the server answers', read)).map(
+    ({ key, slot, token }): Write => ({ key, slot: Number(slot), token: BigInt(token) }),
+  );
   const acquisitions = (
     await Promise.all(children.map((_, worker) => grantsIn(join(folder, `worker-${worker}`))))
   ).flat();
@@ -165,11 +169,13 @@ async function stop(children: readonly Child[], counts: Record<string, number>):
   }
 }
 
+/** A server that is on its way back from a crash has none. */
 async function endSessions(server: OwnServer): Promise<void> {
-  await server.query(
+  const ending = server.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
      where backend_type = 'client backend' and pid <> pg_backend_pid() and random() < 0.3`,
   );
+  await ending.catch(() => {});
 }
 
 async function silence(proxy: FaultyNetwork, milliseconds: number): Promise<void> {
