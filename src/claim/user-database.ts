@@ -50,7 +50,7 @@ export class UserDatabase {
       const own = [...rows];
       // The quick runs of the garbage collector do not find dead results of the driver with full arrays: a fifth of what was
       // allocated between two runs stayed; emptied, a fiftieth (claims of 500 rows, node-postgres 8.23, Node 24).
-      if (!Object.isSealed(rows)) rows.length = 0;
+      if (!Object.isFrozen(rows)) rows.length = 0;
       return own;
     });
   }
