@@ -24,7 +24,7 @@ export class UserDatabase {
   /** Rejects with a `DatabaseError`, whose `inDoubt` says that the statement may have taken effect nevertheless. */
   async query(statement: Statement): Promise<Row[]> {
     try {
-      return [...(await (this.#stated ? this.#runStated(statement) : this.#run(statement)))];
+      return this.#stated ? [...(await this.#runStated(statement))] : await this.#run(statement);
     } catch (error) {
       const failure = failureOf(`run ${statement.name}`, error, this.#schema);
       if (!hasState(failure, wrongIsolation) || this.#stated) throw failure;
@@ -43,10 +43,16 @@ export class UserDatabase {
 
   async close(): Promise<void> {}
 
-  #run({ name, text, values }: Statement): Promise<readonly Row[]> {
+  #run({ name, text, values }: Statement): Promise<Row[]> {
     const query = { kind: 'RawNode', sqlFragments: [text], parameters: [] } as const;
     const compiled = { query, queryId: { queryId: `fencepost ${name}` }, sql: text, parameters: values };
-    return this.db.executeQuery<Row>(compiled).then(({ rows }) => rows);
+    return this.db.executeQuery<Row>(compiled).then(({ rows }) => {
+      const own = [...rows];
+      // The quick runs of the garbage collector do not find dead results of the driver with full arrays: a fifth of what was
+      // allocated between two runs stayed; emptied, a fiftieth (claims of 500 rows, node-postgres 8.23, Node 24).
+      if (!Object.isFrozen(rows)) rows.length = 0;
+      return own;
+    });
   }
 
   #runStated(statement: Statement): Promise<readonly Row[]> {
