@@ -119,7 +119,9 @@ export class Leases {
     const call = { ...handed, resource, nonce: randomUUID(), sort: plain, acquisition };
     const attempt = (): Promise<Lease | Refusal> => this.#granting.resume(call, ttl, renew);
     const wanted = { name: call.nonce, topics: () => [], width: 1, fair: false, attempt };
-    const asked = this.#waiting.until({ wait, signal, acquisition }, wanted).catch((cause: unknown) => {
+    // A late answer is not given back soon: the lease can be taken up only once.
+    const patience = { wait, signal, acquisition, settling: 5_000 };
+    const asked = this.#waiting.until(patience, wanted).catch((cause: unknown) => {
       if (!hasState(cause, staleToken)) throw cause;
       throw new StaleTokenError(resourceText(resource), token, { cause });
     });

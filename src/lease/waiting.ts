@@ -17,6 +17,8 @@ export interface Patience {
   readonly signal: AbortSignal | undefined;
   /** Where somebody wants to be told of it. */
   readonly acquisition: Acquisition | undefined;
+  /** Milliseconds that a rejection waits for the try under way; a quarter of a second by default. */
+  readonly settling?: number;
 }
 
 /** How long a rejection waits for the try under way, so that in the end nothing is held that nobody knows of. */
@@ -52,7 +54,7 @@ export class Waiting {
     try {
       if (patience.wait > 0) return await this.#inLine(patience, wanted, begun);
       const unanswered = begun?.outcome ?? this.#try(wanted);
-      return leaseOf(await settle(this.#clock, unanswered, Infinity, patience.signal));
+      return leaseOf(await settle(this.#clock, unanswered, Infinity, patience.signal, patience.settling));
     } finally {
       this.ended();
     }
@@ -96,7 +98,7 @@ export class Waiting {
   }
 
   async #inLine(
-    { wait, signal, acquisition }: Patience,
+    { wait, signal, acquisition, settling }: Patience,
     wanted: Wanted,
     begun: Begun | undefined,
   ): Promise<Lease | undefined> {
@@ -125,7 +127,7 @@ export class Waiting {
           if (listening) place.hear();
           unanswered = this.#try(wanted);
         }
-        const outcome = await settle(clock, unanswered, left(), signal);
+        const outcome = await settle(clock, unanswered, left(), signal, settling);
         if (outcome === undefined) return undefined;
         unanswered = undefined;
         lease = leaseOf(outcome);
@@ -190,6 +192,7 @@ async function settle(
   attempt: Promise<Lease | Refusal>,
   patience: number,
   signal: AbortSignal | undefined,
+  limit = settleLimit,
 ): Promise<Lease | Refusal | undefined> {
   if (patience === Infinity && signal === undefined) return attempt;
   const interrupted = Promise.withResolvers<undefined>();
@@ -198,7 +201,7 @@ async function settle(
   signal?.addEventListener('abort', interrupt, { once: true });
   try {
     const prompt = await Promise.race([attempt, interrupted.promise]);
-    const outcome = prompt ?? (await within(clock, settleLimit, attempt));
+    const outcome = prompt ?? (await within(clock, limit, attempt));
     if (outcome === undefined) attempt.then(giveBack).catch(() => {});
     if (signal?.aborted !== true) return outcome;
     if (outcome !== undefined) await giveBack(outcome);
