@@ -2,7 +2,7 @@ import pg from 'pg';
 import { claims, jobQueue } from './fencepost-claims.ts';
 import type { JobPeer } from './job-peer.ts';
 
-const batch = 500;
+const batch = 1_000;
 
 /** Rows are deleted and nothing else, with no claim of theirs: no queue with durable rows can pass this. */
 export const bareDeletes: JobPeer = {

@@ -7,7 +7,7 @@ const queue = 'bench';
 export const pgBoss: JobPeer = {
   name: 'pg-boss',
   settings:
-    'pg-boss 12.38.0, useListenNotify and a queue with notify; two workers that fetch and complete 500 jobs at a time (batchSize 500, localConcurrency 2, burstWhenBatchFull), pool of 10',
+    'pg-boss 12.38.0, useListenNotify and a queue with notify; two workers that fetch and complete 1,000 jobs at a time (batchSize 1,000, localConcurrency 2, burstWhenBatchFull), pool of 10',
   async queue({ postgres }, pool) {
     const boss = new PgBoss({ connectionString: postgres, max: 4, supervise: false, schedule: false });
     boss.on('error', console.error);
@@ -48,7 +48,7 @@ export const pgBoss: JobPeer = {
     boss.on('error', console.error);
     await boss.start();
     const options = {
-      batchSize: 500,
+      batchSize: 1_000,
       localConcurrency: 2,
       pollingIntervalSeconds: 0.5,
       burstWhenBatchFull: true,
