@@ -14,7 +14,7 @@ begin
       select 'USAGE', format('schema %I', nspname), nspacl from pg_namespace where oid = v_schema
       union all
       select 'EXECUTE', format('function %s', oid::regprocedure), proacl from pg_proc
-      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in', 'family', 'claim_live', 'claim_state', 'claim_counts'))
+      where pronamespace = v_schema and (prosecdef or proname in ('key', 'key_in', 'family', 'claim_live', 'claim_run', 'claim_state', 'claim_counts'))
       union all
       select 'SELECT', format('%s', oid::regclass), relacl from pg_class
       where relnamespace = v_schema and relkind = 'v'
