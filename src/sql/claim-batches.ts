@@ -18,13 +18,13 @@ export function completeBatched(
   const { source, key: name } = namesOf(table);
   const completed =
     table.done === 'delete' ? `delete from ${relation}` : `update ${relation} set ${table.done.set}`;
+  const keys = '(select keys from fencepost_settled)';
   const parts = types.map((_, place) => partOf('fp_k.key', types, place));
-  const keys = types.length === 1 ? `(select keys from fencepost_settled)::${types[0]}[]` : undefined;
-  // Of an equality Postgres expects that it holds for few, so it looks the rows up by their keys.
+  // Of an array that it does not know Postgres expects ten elements, so it looks the rows up by their keys.
   const where =
-    keys === undefined
-      ? `(${columnsOf(table)}) in (select ${parts.join(', ')} from unnest((select keys from fencepost_settled)) fp_k(key))`
-      : `${columnsOf(table)} = any (${keys})`;
+    types.length === 1
+      ? `${columnsOf(table)} = any (${keys}::${types[0]}[])`
+      : `(${columnsOf(table)}) in (select ${parts.join(', ')} from unnest(${keys}) fp_k(key))`;
   const all = pinned ? 'cardinality(keys)' : '(select count(*) from completed)';
   const { tokens, masks } = masksOf(claims);
   return {

@@ -50,7 +50,8 @@ export interface FactTexts {
 /**
  * The part of a row's answer that is not the row: rank, token, attempt, a letter, and the rest. It begins with a sign,
  * so that no parser takes it for something else. JSON for each row would be a fifth of what a claim costs. The letter
- * says what became of it: claimed, in a batch at the place of its rank, set aside, refused.
+ * says what became of it: claimed, in a batch at the place of its rank, set aside, refused; or that it is no row, and
+ * others are to be looked at.
  */
 export function facts(table: ClaimTable, texts: FactTexts): string {
   const { rank, token, attempts, state, names } = texts;
@@ -120,7 +121,7 @@ interface Ranked extends ClaimedRow {
 
 /** By hand: a regular expression and its pieces cost as much as all the rest of it. `token`: the last one, most are the same. */
 function readRow(row: Row, own: readonly string[], token: { text: string; value: bigint }): Ranked {
-  const text = row.fencepost ?? '=0 0 0 o';
+  const text = row.fencepost ?? '';
   const first = text.indexOf(' ');
   const second = text.indexOf(' ', first + 1);
   const third = text.indexOf(' ', second + 1);

@@ -84,6 +84,26 @@ test('it waits for a guarded transaction of the one before, at most as long as a
   expect(next.token).toBeGreaterThan(lease.token);
 });
 
+test('a try under way when the wait is over still counts: given back it would end the hand-over', async () => {
+  await using one = open();
+  await using other = open();
+  await (await other.leases.acquire('warm', { ttl })).release();
+  const lease = await one.leases.acquire('late', { ttl });
+  const text = await lease.handOver();
+  // Each try waits for the row of its holder.
+  const client = await database.pool.connect();
+  await client.query('begin');
+  await client.query('select from fencepost.holder for update');
+  const resuming = other.leases.resume(text, { ttl, wait: 50 });
+  resuming.catch(() => {});
+  // An acquire that began later gives its try up before the lock is gone.
+  await expect(other.leases.acquire('busy', { ttl, wait: 100 })).rejects.toThrow(LockTimeoutError);
+  await client.query('rollback');
+  client.release();
+  await using next = await resuming;
+  expect(next.token).toBeGreaterThan(lease.token);
+});
+
 test('nobody takes it up in time: it is free, and the text worth nothing', async () => {
   await using one = open();
   await using other = open();
