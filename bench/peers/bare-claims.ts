@@ -2,14 +2,14 @@ import pg from 'pg';
 import { definitionOf } from '../../dist/claim/definition.js';
 import { Preparing } from '../../dist/claim/preparing.js';
 import { UserDatabase } from '../../dist/claim/user-database.js';
-import { readClaimed } from '../../dist/sql/claim.js';
 import { claimRows } from '../../dist/sql/claim-sidecar.js';
 import { completeRows } from '../../dist/sql/claim-sidecar-settle.js';
+import { readClaimed } from '../../dist/sql/claimed-rows.js';
 import type { Statement } from '../../dist/sql/statement.js';
 import { claims, jobQueue, open } from './fencepost-claims.ts';
 import type { JobPeer } from './job-peer.ts';
 
-const batch = 1_000;
+const batch = 3_000;
 
 /** The statements of claims and completions in bare loops, on two connections: what claims of ours can reach at most. */
 export const bareClaims: JobPeer = {

@@ -48,7 +48,7 @@ export const pgBoss: JobPeer = {
     boss.on('error', console.error);
     await boss.start();
     const options = {
-      batchSize: 1_000,
+      batchSize: 2_000,
       localConcurrency: 2,
       pollingIntervalSeconds: 0.5,
       burstWhenBatchFull: true,

@@ -15,7 +15,8 @@ export const claims: Work = {
     await using stack = new AsyncDisposableStack();
     const queues: JobQueue[] = [];
     for (const peer of jobPeers) queues.push(stack.use(await peer.queue(servers, servers.pool)));
-    const backlog = quick ? 10_000 : 50_000;
+    // More than the fastest gets done: what is left of it is not counted, but an empty table would be.
+    const backlog = quick ? 10_000 : 100_000 * Math.ceil(seconds * 3 - 0.5);
     const points = [1, 4];
     const sides = jobPeers.map(({ name, limit }) => ({
       name,

@@ -6,10 +6,11 @@ import { DatabaseError, LimitError, StaleTokenError, StateError } from '../core/
 import { points } from '../core/events.ts';
 import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
-import { type ClaimedRow, readClaimed } from '../sql/claim.ts';
+import type { ClaimedRow } from '../sql/claim.ts';
 import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
 import { beginWork, completeHeld, holdNamedRow, holdRow, undoWork } from '../sql/claim-held.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
+import { readClaimed } from '../sql/claimed-rows.ts';
 import { fenceToken } from '../sql/session-lock.ts';
 import type { Statement } from '../sql/statement.ts';
 import { Attempt } from './attempt.ts';

@@ -94,7 +94,8 @@ export class Preparing {
     const types = this.#shape.key.map((name) => facts.columns.get(name)?.type ?? '');
     const groups = this.#groups(facts);
     const groupTypes = groups.map((name) => facts.columns.get(name)?.type ?? '');
-    return { ...this.#shape, oid: facts.oid, types, groups, groupTypes, names: await this.#names(facts) };
+    const { oid, rowType } = facts;
+    return { ...this.#shape, oid, rowType, types, groups, groupTypes, names: await this.#names(facts) };
   }
 
   /** Has the table known for claims beside it, where that is where they are. */

@@ -141,10 +141,12 @@ export class RowClaims<DB, Table extends keyof DB & string> {
   ): Workers<Selectable<DB[Table]>, DB> {
     if (this.#closed) throw closedError();
     const rows = this.#rows;
+    const { storage, fair, perKey } = this.#definition.shape;
     const source: WorkSource<Selectable<DB[Table]>, DB> = {
       clock: this.#context.clock,
       most: this.#definition.most,
-      keyed: this.#definition.shape.perKey !== undefined,
+      keyed: perKey !== undefined,
+      queues: storage === 'sidecar' && !fair && perKey === undefined,
       claim: (limits) => this.claim(limits),
       abandon: (claim) => rows.abandon(claim),
       giveBack: (...failed) => rows.giveBack(...failed),

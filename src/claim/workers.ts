@@ -16,6 +16,8 @@ export interface WorkSource<Row, DB> {
   readonly most: number;
   /** Whether a row that was settled makes room for another one that could not be claimed before. */
   readonly keyed: boolean;
+  /** Whether a second claim that is sent before the answer to the first gets the rows behind those. */
+  readonly queues: boolean;
   /** Aborts the signal of a claim that is still held and gives its row back. */
   abandon(claim: Claim<Row, DB>): void;
   /** An attempt has failed; the next one comes so much later. */
@@ -23,7 +25,15 @@ export interface WorkSource<Row, DB> {
   waking(): Waking;
 }
 
+/** A claim whose answer is not here yet. */
+interface UnderWay<Row, DB> {
+  readonly limit: number;
+  readonly answer: Promise<Claim<Row, DB>[]>;
+}
+
 const longestPause = 30_000;
+/** Claims of so many rows wait for one another on the server; smaller ones would get in each other's way there. */
+const large = 100;
 
 /**
  * Works on rows as they come, several at one time, until it is stopped. A handler that returns has completed its row,
@@ -121,20 +131,24 @@ export class Workers<Row, DB> implements AsyncDisposable {
   }
 
   async #fetchUntilStopped(waking: Waking | undefined): Promise<void> {
-    const { concurrency, batch, poll, tenant } = this.#options;
-    const { most } = this.#source;
+    const underWay: UnderWay<Row, DB>[] = [];
+    try {
+      await this.#fetchInOrder(underWay, waking);
+    } finally {
+      for (const { answer } of underWay) this.#handlers.add(await answer.catch(() => []));
+    }
+  }
+
+  async #fetchInOrder(underWay: UnderWay<Row, DB>[], waking: Waking | undefined): Promise<void> {
+    const { batch, poll } = this.#options;
     const { signal: stopping } = this.#stopping;
-    // A claim that is kept on a connection has none to be made ahead with, and frees it when it is settled.
-    const keeps = most !== Infinity;
-    const least = Math.ceil((keeps ? Math.min(batch, concurrency) : batch) / 2);
-    let ahead = keeps ? 0 : batch;
+    let brisk = false;
     for (let failures = 0; !stopping.aborted; ) {
-      const { running, waiting, unsettled } = this.#handlers;
-      const settling = unsettled - running;
-      const busy = running + (keeps ? settling : Math.max(0, settling - 2 * batch));
-      const limit = Math.min(batch, concurrency + ahead - busy - waiting);
-      // Not for every single place: a claim costs a round trip.
-      if (limit < least) {
+      // The server is at work on the second one while this process is at work on the answer to the first.
+      const most: number = brisk && failures === 0 && batch >= large && this.#source.queues ? 2 : 1;
+      while (underWay.length < most && this.#send(underWay, brisk));
+      const next = underWay[0];
+      if (next === undefined) {
         this.#room = Promise.withResolvers();
         await this.#room.promise;
         continue;
@@ -142,27 +156,49 @@ export class Workers<Row, DB> implements AsyncDisposable {
       let found = 0;
       const ended = this.#ended;
       try {
-        const claims = await this.#source.claim({ limit, tenant });
+        const claims = await next.answer;
         found = claims.length;
         failures = 0;
         this.#tally.count('claimed', found);
-        // Handlers that are done with a batch before the next one is here can begin with twice as many soon.
-        if (!keeps) ahead = this.#handledSince >= batch ? 2 * batch : batch;
+        brisk = this.#handledSince >= batch / most;
         this.#handledSince = 0;
+        underWay.shift();
         this.#handlers.add(claims);
-        if (found === limit) waking?.rest();
-        else if (waking !== undefined) await waking.wait(found, jittered(poll), stopping);
+        if (found === next.limit) waking?.rest();
+        else if (underWay.length === 0) await waking?.wait(found, jittered(poll), stopping);
       } catch (error) {
+        if (underWay[0] === next) underWay.shift();
         if (error === stopping.reason) return;
         failures += 1;
         this.#options.onError?.(error);
         if (error instanceof FencepostError && !error.retriable) throw error;
       }
-      if (failures === 0 && (found === limit || waking !== undefined)) continue;
+      if (underWay.length > 0 || (failures === 0 && (found === next.limit || waking !== undefined))) continue;
       const wait = Math.min(poll * 2 ** Math.max(0, failures - 1), Math.max(poll, longestPause));
       // What was settled while the claim was under way may have made room for more.
       if (failures > 0 || !this.#source.keyed || ended === this.#ended) await this.#wait(jittered(wait));
     }
+  }
+
+  /** Sends a claim for the rows that there is room for; not for every single one: it costs a round trip. */
+  #send(underWay: UnderWay<Row, DB>[], brisk: boolean): boolean {
+    const { concurrency, batch, tenant } = this.#options;
+    const { running, waiting, unsettled } = this.#handlers;
+    // A claim that is kept on a connection has none to be made ahead with, and frees it when it is settled.
+    const keeps = this.#source.most !== Infinity;
+    const least = Math.ceil((keeps ? Math.min(batch, concurrency) : batch) / 2);
+    // Handlers that are done with a batch before the next one is here can begin with twice as many soon.
+    const ahead = keeps ? 0 : brisk ? 2 * batch : batch;
+    const settling = unsettled - running;
+    const busy = running + (keeps ? settling : Math.max(0, settling - 2 * batch));
+    const asked = underWay.reduce((sum, one) => sum + one.limit, 0);
+    const limit = Math.min(batch, concurrency + ahead - busy - waiting - asked);
+    if (limit < least) return false;
+    const answer = this.#source.claim({ limit, tenant });
+    // Awaited in turn; until then nobody may be told that nobody does.
+    answer.catch(() => {});
+    underWay.push({ limit, answer });
+    return true;
   }
 
   async #wait(time: number): Promise<void> {

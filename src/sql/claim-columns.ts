@@ -162,6 +162,6 @@ function take(table: ClaimTable, grouped: boolean): string {
         where ${bare}.ctid = any (array(select fp_ctid from fencepost_picked)) and ${matches(table, 'fp_p')}
         returning ${answer}, ${bare}.*
       )
-      select * from fencepost_taken union all select null, (null::${table.table}).*
+      select * from fencepost_taken union all select null, (null::${table.rowType}).*
       where (select count(*) from fencepost_picked) > (select count(*) from fencepost_taken)`;
 }

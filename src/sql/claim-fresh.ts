@@ -1,4 +1,4 @@
-import { type Claimant, columnsOf, filter, naming, rowOrder } from './claim.ts';
+import { type Claimant, columnsOf, filter, rowOrder } from './claim.ts';
 import { hasEntry, namesOf } from './claim-beside.ts';
 import { partOf } from './claim-names.ts';
 import type { ClaimTable } from './claim-table.ts';
@@ -18,47 +18,38 @@ export function claimFresh(
   const { source } = namesOf(table);
   return {
     name: 'claim_fresh_rows',
-    text: `select coalesce(fp_f.fencepost, '=0 0 0 o') as fencepost, (fp_f.fp_row).*
+    text: `select case when fp_l.open then fp_f.fencepost else '=0 0 0 o' end as fencepost, (fp_f.fp_row).*
       from ${schema}.claim_look(${source}, $3::integer) fp_l
       left join lateral ${schema}.claim_run(
         case when fp_l.open then $5 end, $1::uuid, $2::integer, $3::integer, $4::text,
-        fp_l.seen, fp_l.flight, fp_l.entries) as fp_f(fencepost text, fp_row ${table.table}) on true
-      where fp_f.fencepost is not null or not fp_l.open`,
+        fp_l.seen, fp_l.flight, fp_l.entries) as fp_f(fencepost text, fp_row ${table.rowType}) on true`,
     values: [id, epoch, limit, tenant ?? null, claiming(table, tenant)],
   };
 }
 
 /**
- * The statement that finds, locks and claims them. All that it takes is in one batch under one token, so nothing is
- * joined to tell of each row: of 13 us of processor time a row that leaves 8 (PostgreSQL 18, 500 rows).
+ * The statement that finds, locks and claims them. All that it takes is in one batch under one token, so what there is
+ * to say of them besides the rows stands once, in front: of 13 us of processor time a row that leaves 8.
  */
 function claiming(table: ClaimTable, tenant: unknown): string {
-  const { table: relation, bare, key } = table;
+  const { table: relation, rowType, bare, key } = table;
   const { source, tenant: owner, key: name, tenantType } = namesOf(table);
-  const { plain, full } = naming(table, {
-    names: ['fp_p.fp_tenant', 'fp_p.fp_name'],
-    group: undefined,
-    key: (place) => `fp_p.fp_${place + 1}`,
-  });
-  const keys = key.map((column, place) => `${bare}.${identifier(column)} as fp_${place + 1}`);
   return `with fencepost_picked as materialized (
-        select row_number() over () as fp_rank, fp_u.* from (
-          select ${keys.join(', ')}, ${owner} as fp_tenant, ${name} as fp_name, (${bare}.*)::${relation} as fp_row
-          from ${relation} where ${filter(table, tenant, `$4::${tenantType}`)} and ${unclaimed(table)}
-          ${rowOrder(table)} limit $3 for no key update of ${bare} skip locked
-        ) fp_u
+        select ${owner} as fp_tenant, ${name} as fp_name, (${bare}.*)::${rowType} as fp_row
+        from ${relation} where ${filter(table, tenant, `$4::${tenantType}`)} and ${unclaimed(table)}
+        ${rowOrder(table)} limit $3 for no key update of ${bare} skip locked
       ), fencepost_taken as materialized (
-        select ' ' || fp_t.token || ' 1 b' as fp_head, fp_t.taken, fp_t.others from (
-          select array(select fp_tenant from fencepost_picked) as tenants, array(select fp_name from fencepost_picked) as names
+        select not fp_t.others as fp_given, case when fp_t.others then '=0 0 0 o' else concat(
+          '=batch ${key.length} ', fp_t.token, ' ', coalesce(fp_t.taken::text, '-'), ' ', array_to_json(fp_n.names)) end as fp_head
+        from (
+          select array_agg(fp_tenant) as tenants, array_agg(fp_name) as names from fencepost_picked
         ) fp_n cross join lateral ${identifier(table.schema)}.claim_take_batch(
           $1, $2, ${source}, $5, fp_n.tenants, fp_n.names) fp_t
-        where cardinality(fp_n.names) > 0
+        where fp_n.names is not null
       )
-      select '=' || fp_p.fp_rank || (select fp_head from fencepost_taken) || ${plain ?? full}, fp_p.fp_row
-      from fencepost_picked fp_p
-      where coalesce(get_bit((select taken from fencepost_taken), fp_p.fp_rank::integer - 1), 1) = 1
+      select fp_head, null::${rowType} from fencepost_taken
       union all
-      select case when others then '=0 0 0 o' else '=0 0 0 r' end, null from fencepost_taken where taken is not null`;
+      select null, fp_row from fencepost_picked where (select fp_given from fencepost_taken)`;
 }
 
 /**

@@ -23,7 +23,7 @@ export function holdNamedRow(table: ClaimTable, ttl: number, key: readonly unkno
 const lock = 'for no key update skip locked';
 
 function locked(table: ClaimTable): string {
-  return `${sortColumns(table)}, (${table.bare}.*)::${table.table} as fp_row`;
+  return `${sortColumns(table)}, (${table.bare}.*)::${table.rowType} as fp_row`;
 }
 
 function first(table: ClaimTable, where: string): string {

@@ -216,5 +216,5 @@ function take(table: ClaimTable, grouped: boolean): string {
 /** What is needed of a row once it is locked, and the row itself as it is then. */
 function locked(table: ClaimTable): string {
   const { tenant, key } = namesOf(table);
-  return `${sortColumns(table)}, ${tenant} as fp_tenant, ${key} as fp_name, (${table.bare}.*)::${table.table} as fp_row`;
+  return `${sortColumns(table)}, ${tenant} as fp_tenant, ${key} as fp_name, (${table.bare}.*)::${table.rowType} as fp_row`;
 }

@@ -35,6 +35,8 @@ export interface ClaimShape {
 /** A shape that was found in the database. */
 export interface ClaimTable extends ClaimShape {
   readonly oid: string;
+  /** The type of its rows, with its schema: alone, `line` would be that of `pg_catalog`. */
+  readonly rowType: string;
   readonly types: readonly string[];
   /** The columns by which claims go round groups of rows, and their types. */
   readonly groups: readonly string[];
@@ -72,7 +74,7 @@ export const nobody = `'00000000-0000-0000-0000-000000000000'::uuid`;
 export function describeTable(table: string, key: readonly string[]): Statement {
   return {
     name: 'describe_table',
-    text: `select c.oid::text, c.relkind::text as kind,
+    text: `select c.oid::text, c.relkind::text as kind, pg_catalog.format('%I.%I', n.nspname, c.relname) as rowtype,
       (select '=' || json_object_agg(a.attname, json_build_array(
          pg_catalog.format_type(a.atttypid, -1), coalesce(b.typname, t.typname),
          coalesce(b.typtype, t.typtype), a.attnotnull or t.typnotnull))::text
@@ -87,7 +89,8 @@ export function describeTable(table: string, key: readonly string[]): Statement 
             where k.place <= i.indnkeyatts) <@ $2::text[])::text as keyed,
       array(select x.relname::text from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
             where i.indrelid = c.oid and i.indisvalid)::text as indexes
-      from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)`,
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where c.oid = pg_catalog.to_regclass($1)`,
     values: [table, key],
   };
 }
@@ -103,6 +106,7 @@ export interface ColumnFacts {
 
 export interface TableFacts {
   readonly oid: string;
+  readonly rowType: string;
   readonly kind: string;
   readonly columns: ReadonlyMap<string, ColumnFacts>;
   readonly keyed: boolean;
@@ -114,6 +118,7 @@ type ColumnText = [type: string, base: string, kind: string, filled: boolean];
 export function readTable(row: Row): TableFacts {
   return {
     oid: row.oid ?? '',
+    rowType: row.rowtype ?? '',
     kind: row.kind ?? '',
     columns: new Map(
       Object.entries(JSON.parse((row.columns ?? '={}').slice(1)) as Record<string, ColumnText>).map(

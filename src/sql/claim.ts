@@ -54,29 +54,20 @@ export interface FactTexts {
  * others are to be looked at.
  */
 export function facts(table: ClaimTable, texts: FactTexts): string {
-  const { rank, token, attempts, state, names } = texts;
-  const { plain, full } = naming(table, texts);
-  const short = names === undefined ? plain : `case when ${state} = 'b' then ${plain} else ${full} end`;
-  return `'=' || ${rank} || ' ' || coalesce(${token}, 0) || ' ' || coalesce(${attempts}, 0) || ' '
-          || coalesce(${state}, 'r') || ${plain === undefined ? full : short} as fencepost`;
-}
-
-/** What a row is called: in JSON, or by its key alone where that is enough for a claim in a batch, or in columns. */
-export function naming(
-  { key, types }: ClaimTable,
-  { names, group, key: textOf }: Pick<FactTexts, 'names' | 'group' | 'key'>,
-): { readonly plain: string | undefined; readonly full: string } {
+  const { rank, token, attempts, state, names, group, key: textOf } = texts;
+  const { key, types } = table;
   const keys = key.map((_, place) => textOf(place));
-  const bare = keys.length === 1 && group === undefined && bareTypes.test(types[0] ?? '');
   const parts = [
     ...(names ?? ['null', 'null']),
     group ?? 'null',
     ...keys.map((one) => `to_jsonb(${one}) #>> '{}'`),
   ];
-  return {
-    plain: bare ? `'=' || ${keys[0]}` : undefined,
-    full: `json_build_array(${parts.join(', ')})::text`,
-  };
+  const full = `json_build_array(${parts.join(', ')})::text`;
+  const bare = keys.length === 1 && group === undefined && bareTypes.test(types[0] ?? '');
+  const plain = `'=' || ${keys[0]}`;
+  const short = names === undefined ? plain : `case when ${state} = 'b' then ${plain} else ${full} end`;
+  return `'=' || ${rank} || ' ' || coalesce(${token}, 0) || ' ' || coalesce(${attempts}, 0) || ' '
+          || coalesce(${state}, 'r') || ${bare ? short : full} as fencepost`;
 }
 
 /** The group of what was picked, where it has one. */
@@ -86,85 +77,6 @@ export function groupFact(grouped: boolean): string | undefined {
 
 /** Types whose text is the same in JSON and out of it. */
 const bareTypes = /^(smallint|integer|bigint|uuid|text|character varying)$/;
-
-type Rest = [tenant: string | null, name: string | null, group: [number, string] | null, ...key: string[]];
-
-const states: Readonly<Record<string, ClaimedState>> = {
-  a: 'aside',
-  b: 'claimed',
-  c: 'claimed',
-  r: 'refused',
-  o: 'others',
-};
-
-const noRest: Rest = [null, null, null];
-
-/** The rows that a claim took, in order; one that is refused stands for any number of them. */
-export function readClaimed(rows: readonly Row[]): ClaimedRow[] {
-  const read: Ranked[] = [];
-  const own = ownColumns(rows[0]);
-  const token = { text: '0', value: 0n };
-  let sorted = true;
-  let last = 0;
-  for (const row of rows) {
-    const one = readRow(row, own, token);
-    sorted &&= last <= one.rank;
-    last = one.rank;
-    read.push(one);
-  }
-  return sorted ? read : read.sort((a, b) => a.rank - b.rank);
-}
-
-interface Ranked extends ClaimedRow {
-  readonly rank: number;
-}
-
-/** By hand: a regular expression and its pieces cost as much as all the rest of it. `token`: the last one, most are the same. */
-function readRow(row: Row, own: readonly string[], token: { text: string; value: bigint }): Ranked {
-  const text = row.fencepost ?? '';
-  const first = text.indexOf(' ');
-  const second = text.indexOf(' ', first + 1);
-  const third = text.indexOf(' ', second + 1);
-  const letter = text[third + 1] ?? '';
-  const state = states[letter];
-  if (text[0] !== '=' || third < 0 || state === undefined)
-    throw new Error(`the answer of a claim says ${text}`);
-  const drawn = text.slice(first + 1, second);
-  if (drawn !== token.text) {
-    token.text = drawn;
-    token.value = BigInt(drawn);
-  }
-  const rest = text.slice(third + 2);
-  const bare = rest.startsWith('=');
-  const parts = bare || rest === '' ? noRest : (JSON.parse(rest) as Rest);
-  return {
-    rank: Number(text.slice(1, first)),
-    token: token.value,
-    attempt: Number(text.slice(second + 1, third)),
-    state,
-    tenant: parts[0],
-    name: parts[1],
-    place: letter === 'b' ? Number(text.slice(1, first)) : null,
-    group: parts[2],
-    key: bare ? [rest.slice(1)] : (parts.slice(3) as string[]),
-    row: rowOf(own, row),
-  };
-}
-
-/** The row as its owner knows it. A plugin may have renamed our columns. */
-export function withoutOurs(row: Row): Row {
-  return rowOf(ownColumns(row), row);
-}
-
-function ownColumns(row: Row = {}): string[] {
-  return Object.keys(row).filter((name) => !/^fencepost(_|[A-Z]|$)/.test(name));
-}
-
-function rowOf(columns: readonly string[], row: Row): Row {
-  const own: Record<string, Row[string]> = {};
-  for (const column of columns) own[column] = row[column] as Row[string];
-  return own;
-}
 
 /** Names and types of the key as the columns fp_1, fp_2 and so on of the arrays from this parameter on. */
 export function unnest({ types }: ClaimTable, first: number): string {

@@ -498,6 +498,19 @@ export async function claimRules({ storage, options: given, bury: end, kept }: S
       if (storage !== 'sidecar') expect(await by('part').claimKeys(['1.54'])).toEqual([]);
     });
 
+    test('has a name that is one of a type of Postgres as well', async () => {
+      await database.query('create table line (id integer primary key)');
+      await database.query('insert into line values (1), (2)');
+      const db = new Kysely<{ line: { id: number } }>({ dialect: new PostgresDialect({ pool }) });
+      await using fencepost = open();
+      const lines = fencepost.claims.define({ db, table: 'line', key: 'id', storage, done: 'delete' });
+      await lines.ensure();
+      const claims = [...(await lines.claim({ limit: 1 })), ...(await lines.claimKeys([1, 2]))];
+      expect(claims.map(({ row }) => row.id).sort()).toEqual([1, 2]);
+      for (const claim of claims) await claim.complete();
+      expect(await database.query('select from line')).toEqual([]);
+    });
+
     test('is reached through the plugins of the instance', async () => {
       await database.query(
         `create table camel_case (row_id integer primary key, is_new boolean default true, run_at timestamptz default now())`,

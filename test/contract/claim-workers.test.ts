@@ -1,9 +1,14 @@
+import { tracingChannel } from 'node:diagnostics_channel';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Claim, Fencepost } from 'fencepost';
 import { Kysely, PostgresDialect } from 'kysely';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { createDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
+
+interface Lines {
+  line: { id: string };
+}
 
 interface Tables {
   job: { id: string; status: string; tenant: string };
@@ -125,6 +130,49 @@ test('stop: what has not begun is given back, what has begun is waited for', asy
     ['done'],
   );
   expect(row?.most).toBe(0);
+});
+
+test('large claims beside the table: two at one time, each row begun with once, and none of them kept by a stop', async () => {
+  await database.query('create table line (id bigint primary key)');
+  await database.query('insert into line select generate_series(1, 10000)');
+  await using fencepost = open();
+  const jobs = fencepost.claims.define<Lines, 'line'>({
+    db: db as unknown as Kysely<Lines>,
+    table: 'line',
+    key: 'id',
+    orderBy: ['id'],
+    done: 'delete',
+    storage: 'sidecar',
+  });
+  await jobs.ensure();
+  let [underWay, most] = [0, 0];
+  const counting = {
+    start: () => {
+      underWay += 1;
+      most = Math.max(most, underWay);
+    },
+    asyncEnd: () => {
+      underWay -= 1;
+    },
+  };
+  const claims = tracingChannel('fencepost:claim');
+  claims.subscribe(counting as never);
+  const begun: number[] = [];
+  const half = Promise.withResolvers<void>();
+  const stopWithTwo = (): unknown => (underWay === 2 ? half.resolve() : setImmediate(stopWithTwo));
+  const options = { concurrency: 100, batch: 100, poll: 10 };
+  const workers = jobs.work(options, async ({ row }) => {
+    begun.push(Number(row.id));
+    // Not in the handlers themselves: they begin between an answer and the next claim.
+    if (begun.length === 3_000) setImmediate(stopWithTwo);
+  });
+  await half.promise;
+  await workers.stop();
+  claims.unsubscribe(counting as never);
+  expect(most).toBe(2);
+  expect(new Set(begun).size).toBe(begun.length);
+  expect(await database.query('select from line')).toHaveLength(10_000 - begun.length);
+  expect(await database.query('select from fencepost.claims')).toEqual([]);
 });
 
 test('stop: handlers that do not end in time are aborted, and their rows are free', async () => {
