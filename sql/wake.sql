@@ -7,6 +7,10 @@ as $$
 declare
   v_payload text;
 begin
+  if cardinality(p_names) = 1 then
+    perform pg_notify(channel(), key_in('', p_tenants[1], p_names[1])::text);
+    return;
+  end if;
   for v_payload in
     select string_agg(key::text, ',') from (
       select key_in('', a.tenant, a.name) as key

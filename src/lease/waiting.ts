@@ -23,6 +23,8 @@ export interface Patience {
 
 /** How long a rejection waits for the try under way, so that in the end nothing is held that nobody knows of. */
 const settleLimit = 250;
+/** While a lease is being changed, by a commit that waits for its disk, nobody can say that it wants it. */
+const firstLook = 1;
 const firstPoll = 10;
 const longestPoll = 250;
 /** How often a waiter looks again that should be told, in milliseconds: a message can get lost. */
@@ -112,7 +114,7 @@ export class Waiting {
     let unanswered = begun?.outcome;
     let waited = place.mayTry ? undefined : acquisition?.wait('process');
     try {
-      for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
+      for (let poll = firstPoll, look = firstLook; ; poll = Math.min(poll * 2, longestPoll)) {
         while (!place.mayTry && left() > 0) {
           // Whoever is in front may get the lease yet, and nobody would ring before its release.
           if (this.#closed) throw closedError();
@@ -132,15 +134,16 @@ export class Waiting {
         unanswered = undefined;
         lease = leaseOf(outcome);
         if (lease !== undefined) return lease;
-        const { heldFor = 0, ...refusal } = outcome as Refusal;
+        const refusal = outcome as Refusal;
         queued ||= refusal.queued;
         if (left() <= 0) return undefined;
         waited ??= acquisition?.wait('server');
         // Only what is asked after the beginning of listening cannot miss a message.
         place.hear();
         if (!listening && (await within(clock, longestPoll, notifications.listen()))) continue;
-        const pause = Math.max(1, Math.min(pauseOf(heldFor, listening, poll), left()));
-        await place.heard(clock, pause, signal);
+        look = refusal.heldFor === undefined ? Math.min(look * 2, longestPoll) : firstLook;
+        const pause = pauseOf(refusal.heldFor ?? 0, listening, refusal.heldFor === undefined ? look : poll);
+        await place.heard(clock, Math.max(1, Math.min(pause, left())), signal);
       }
     } finally {
       place.leave(lease !== undefined);
