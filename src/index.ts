@@ -53,7 +53,7 @@ export type { BarrierEntry, BarrierOptions, Barriers, RaiseOptions, WaitOptions 
 export type { Latches, LatchJoinOptions, LatchPart, LatchWaitOptions } from './recipe/latches.ts';
 export type { JoinOptions, Members } from './recipe/members.ts';
 export type { Participation } from './recipe/participation.ts';
-export type { ConnectionSource } from './session/connection.ts';
+export type { ConnectionSource } from './session/client.ts';
 export type {
   CallerTransaction,
   KyselyQuery,

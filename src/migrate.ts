@@ -5,12 +5,7 @@ import type { MigrationBuilder, RunnerOption } from 'node-pg-migrate';
 import { SchemaError } from './core/errors.ts';
 import { type Check, integer, optional, text, validate, withDefault } from './core/options.ts';
 import { databaseFailure } from './core/sqlstate.ts';
-import {
-  type ConnectionSource,
-  connectionSource,
-  type PlainClient,
-  withClient,
-} from './session/connection.ts';
+import { type ConnectionSource, connectionSource, type PlainClient, withClient } from './session/client.ts';
 import { schemaName } from './session/database.ts';
 import {
   begin,

@@ -106,13 +106,13 @@ function numbers(from: number, count: number): number[] {
   return Array.from({ length: count }, (_, place) => from + place);
 }
 
-async function connected(url: string): Promise<pg.Client> {
+export async function connected(url: string): Promise<pg.Client> {
   const client = new pg.Client(url);
   await client.connect();
   return client;
 }
 
-async function ask(client: pg.Client, { name, text, values }: Statement) {
+export async function ask(client: pg.Client, { name, text, values }: Statement) {
   const types = { getTypeParser: () => (value: string) => value };
   const { rows } = await client.query({ name, text, values: [...values], types });
   return rows[0];

@@ -48,6 +48,14 @@ export function checksOf(report: Report): Check[] {
         ratio(`hand-over-p50-${processes}`, leases, 'redlock 5', '2'),
       ),
     ),
+    ...['2', '16', '128'].map(
+      (waiters): Check => ({
+        promise: `hand-over of leases, median, ${waiters} waiters, 4 processes, over a notification and a statement`,
+        wanted: 3,
+        at: 'most',
+        value: inverse(ratio('hand-over-p50-4', leases, 'notify', waiters)),
+      }),
+    ),
     ...['1', '4'].flatMap((processes) => {
       const over = (name: string): number | undefined => ratio('claims', 'fencepost claims', name, processes);
       const graphile = [over('graphile-worker'), over('graphile-worker, localQueue')].filter(
@@ -67,6 +75,10 @@ export function checksOf(report: Report): Check[] {
   ];
 }
 
+function inverse(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : 1 / value;
+}
+
 /** Each row of ours next to its bare statements. */
 function limits(report: Report): Check[] {
   const pairs = [
@@ -74,8 +86,8 @@ function limits(report: Report): Check[] {
     ['locks', 'fencepost leases', 'limit of leases'],
     ['locks', 'fencepost transaction locks', 'limit of transaction locks'],
     ['claims', 'fencepost claims', 'limit of claims'],
-    ['hand-over-p50-1', 'fencepost leases', 'notify'],
-    ['hand-over-p50-4', 'fencepost leases', 'notify'],
+    ['hand-over-p50-1', 'fencepost leases', 'limit of leases'],
+    ['hand-over-p50-4', 'fencepost leases', 'limit of leases'],
   ] as const;
   return pairs.flatMap(([id, ours, limit]) => {
     const table = tableOf(report, id);

@@ -1,6 +1,7 @@
 /** What a process of the hand-over does. */
 import { hrtime } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { bareHandOver } from '../peers/bare-hand-over.ts';
 import { plainPeers } from '../peers/locks.ts';
 import { notify } from '../peers/notify.ts';
 import type { Held, LockClient } from '../peers/peer.ts';
@@ -12,7 +13,7 @@ export interface Turn {
   readonly ended: number;
 }
 
-const peers = [notify, ...plainPeers];
+const peers = [notify, bareHandOver, ...plainPeers];
 export const handOverPeers = peers.map(({ name }) => name);
 
 const hold = 1;

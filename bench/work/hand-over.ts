@@ -1,3 +1,4 @@
+import { bareHandOver } from '../peers/bare-hand-over.ts';
 import type { SideRow, Table } from '../reporting/report.ts';
 import { share } from '../reporting/statistics.ts';
 import type { Work } from '../runner/bench.ts';
@@ -11,7 +12,7 @@ export const handOver: Work = {
   name: 'hand-over',
   title: 'Hand-over under contention',
   about:
-    'One holds a key, so many others wait for it, each as its library waits by default. It is released, each of them gets it, keeps it for 1 ms and releases it: counted is the time from the call of a release to the end of the acquire that follows. For fairness as many go round for a while, acquire, hold for 1 ms and release: the longest time that one waited over the median. In one process, or in four: then the first holder stands alone in its own. The limit is a notification and one statement of whoever hears it; it is fair by its order.',
+    'One holds a key, so many others wait for it, each as its library waits by default. It is released, each of them gets it, keeps it for 1 ms and releases it: counted is the time from the call of a release to the end of the acquire that follows. For fairness as many go round for a while, acquire, hold for 1 ms and release: the longest time that one waited over the median. In one process, or in four: then the first holder stands alone in its own. The limits are the statements of leases by a bare loop, and less than any lock needs: a notification and one statement of whoever hears it, in the order of their places.',
   async run({ quick, crew, servers, rounds, log }) {
     const seconds = quick ? 0.15 : 1;
     const turns = quick ? 1 : Math.min(2, rounds);
@@ -70,7 +71,7 @@ interface Row extends SideRow {
 function rowsFor(crowds: readonly number[]): Row[] {
   return handOverPeers.map((name) => ({
     name,
-    ...(name === 'notify' ? { limit: true } : {}),
+    ...(name === 'notify' || name === bareHandOver.name ? { limit: true } : {}),
     figures: crowds.map(() => []),
   }));
 }

@@ -1,4 +1,6 @@
 import pg from 'pg';
+import { awaitTransactionLocks } from '../../dist/sql/advisory.js';
+import { release, savepoint } from '../../dist/sql/savepoint.js';
 import { Fencepost } from '../fencepost.ts';
 import { bareLeases, bareSessionLocks } from '../peers/bare.ts';
 import { lockPeers } from '../peers/locks.ts';
@@ -11,7 +13,7 @@ export const locks: Work = {
   name: 'locks',
   title: 'Acquire and release',
   about:
-    'One process; each caller acquires a key of its own and releases it, over and over. The limits are the same statements by bare loops: the calls that come while a statement is under way share the next one (session locks on one connection, leases on two from 128 callers on), and there is nothing else, no keys to check and no states. Transaction locks: begin, lock, commit, on a pool of 16.',
+    'One process; each caller acquires a key of its own and releases it, over and over. The limits are the same statements by bare loops: the calls that come while a statement is under way share the next one (session locks on one connection, leases on two from 128 callers on), and there is nothing else, no keys to check and no states. Transaction locks: begin, lock, commit, on a pool of 16; bare pg in a transaction asks by pg_advisory_xact_lock, prepared: it waits without an end, and a failure spoils the transaction.',
   async run(bench) {
     const { servers } = bench;
     await using stack = new AsyncDisposableStack();
@@ -47,7 +49,9 @@ export const locks: Work = {
           client.release();
         });
     };
-    const text = 'select pg_advisory_xact_lock($1)';
+    const bare = 'select pg_advisory_xact_lock($1)';
+    const ours = (caller: number): string =>
+      [savepoint, awaitTransactionLocks([String(caller)], 'exclusive', Infinity).text, release].join('; ');
     sides.splice(
       2,
       0,
@@ -60,7 +64,13 @@ export const locks: Work = {
       {
         name: 'limit of transaction locks',
         limit: true,
-        measure: inTransaction((client, caller) => client.query({ name: 'lock', text, values: [caller] })),
+        measure: inTransaction((client, caller) => client.query(ours(caller))),
+      },
+      {
+        name: 'bare pg, in a transaction',
+        measure: inTransaction((client, caller) =>
+          client.query({ name: 'xact_lock', text: bare, values: [caller] }),
+        ),
       },
     );
     const points = [1, 16, 256, 2_000];

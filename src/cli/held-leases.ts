@@ -1,5 +1,5 @@
 import { ArgumentError } from '../core/errors.ts';
-import { type LeaseRow, readLease } from '../sql/inspect.ts';
+import { type LeaseRow, readLeases } from '../sql/inspect.ts';
 import { findLeases } from '../sql/operations.ts';
 import { inspecting } from './inspection.ts';
 import type { PlaceFlags } from './place.ts';
@@ -13,7 +13,7 @@ export async function heldLeasesOf(
 ): Promise<LeaseRow[]> {
   const filter = { tenant, prefix: name, after: { tenant, name, slot: -1 }, limit: 10_000 };
   const found = await inspecting(place, async (connection, schema) =>
-    (await connection.query(findLeases(schema, filter))).map(readLease),
+    readLeases(await connection.query(findLeases(schema, filter))),
   );
   return found.filter((lease) => lease.name === name && (token === undefined || lease.token === token));
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { systemClock } from '../core/clock.ts';
 import { ArgumentError } from '../core/errors.ts';
-import { readLease } from '../sql/inspect.ts';
+import { readLeases } from '../sql/inspect.ts';
 import { findLeases } from '../sql/operations.ts';
 import { inspecting, type ListFlags, listFlags } from './inspection.ts';
 import { print, timeOf } from './table.ts';
@@ -35,7 +35,7 @@ async function run(flags: Flags): Promise<void> {
   const { tenant, name: prefix, limit } = flags;
   const filter = { tenant, prefix, limit: limit + 1, after: readAfter(flags.after) };
   const found = await inspecting(flags, async (connection, schema) =>
-    (await connection.query(findLeases(schema, filter))).map(readLease),
+    readLeases(await connection.query(findLeases(schema, filter))),
   );
   const now = systemClock.now().wall;
   const columns = ['tenant', 'name', 'slot', 'token', 'mode', 'holder', 'held for', 'expires in', ''];

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { ArgumentError } from '../core/errors.ts';
-import type { ConnectionSource } from '../session/connection.ts';
+import type { ConnectionSource } from '../session/client.ts';
 
 /** What the flags say about where to work. */
 export interface PlaceFlags {

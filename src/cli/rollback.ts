@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { integer } from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
 import { migrationStatus, rollback } from '../migrate.ts';
-import { withClient } from '../session/connection.ts';
+import { withClient } from '../session/client.ts';
 import { identifier } from '../sql/statement.ts';
 import { allowed } from './confirm.ts';
 import { type Place, type PlaceFlags, placeFlags, placeOf } from './place.ts';

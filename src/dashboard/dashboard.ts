@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { type Clock, keepAlive } from '../core/clock.ts';
 import { ArgumentError } from '../core/errors.ts';
-import type { ConnectionSource } from '../session/connection.ts';
+import type { ConnectionSource } from '../session/client.ts';
 import { Database } from '../session/database.ts';
 import { waitBounds } from '../sql/survey.ts';
 import { isToken, refusalOf, securityHeaders } from './admission.ts';

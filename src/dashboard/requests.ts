@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { ArgumentError } from '../core/errors.ts';
 import { type Check, duration, integer, optional, text, validate, withDefault } from '../core/options.ts';
 import type { Connection } from '../session/connection.ts';
-import { type LeaseRow, readLease } from '../sql/inspect.ts';
+import { type LeaseRow, readLeases } from '../sql/inspect.ts';
 import { readTokens, revokeLeases } from '../sql/lease.ts';
 import { findLeases } from '../sql/operations.ts';
 import type { LeasePage } from './snapshot.ts';
@@ -26,7 +26,7 @@ export async function leasesOf(
   });
   const { after, limit } = given;
   const filter = { tenant: given.tenant, prefix: given.name, after, limit: limit + 1 };
-  const found = (await connection.query(findLeases(schema, filter))).map(readLease);
+  const found = readLeases(await connection.query(findLeases(schema, filter)));
   const leases = found.slice(0, limit);
   const last = found.length > limit ? leases.at(-1) : undefined;
   return {

@@ -3,6 +3,7 @@ import {
   type HolderRow,
   heldLeases,
   holders,
+  LeaseReader,
   type LeaseRow,
   nextLeases,
   readHolder,
@@ -22,10 +23,11 @@ const portion = 250;
 /** All leases that are held, in the order of tenant, name and slot. */
 export async function inspectLeases(session: Session, schema: string): Promise<LeaseInfo[]> {
   const found: LeaseInfo[] = [];
+  const reader = new LeaseReader();
   await session.query(begin);
   let rows = await session.query(heldLeases(schema));
   do {
-    readLeases(rows, found);
+    found.push(...readLeases(rows, reader));
     rows = await session.query(nextLeases(portion));
   } while (rows.length > 0);
   await session.query(commit);

@@ -2,7 +2,7 @@ import { ArgumentError, SchemaError } from '../core/errors.ts';
 import { type Check, optional, validate, withDefault } from '../core/options.ts';
 import { databaseFailure, migrateCommand } from '../core/sqlstate.ts';
 import { adoptSystem, begin, findSchema, lock, searchPath } from '../sql/migration.ts';
-import { type ConnectionSource, connectionSource, withClient } from './connection.ts';
+import { type ConnectionSource, connectionSource, withClient } from './client.ts';
 import { schemaName } from './database.ts';
 
 /** Which schema goes on in the database system that it is in now. */

@@ -1,23 +1,13 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { Clock } from '../core/clock.ts';
-import { ArgumentError, DatabaseError, StandbyError, StateError } from '../core/errors.ts';
+import { DatabaseError, StandbyError, StateError } from '../core/errors.ts';
 import { points, type SessionEvent } from '../core/events.ts';
-import type { Check } from '../core/options.ts';
 import { databaseFailure } from '../core/sqlstate.ts';
 import { listen } from '../sql/notification.ts';
 import type { Row, Statement } from '../sql/statement.ts';
+import { type ConnectionSource, clientConfig, hangUp, newClient } from './client.ts';
+import { type Done, type Prepared, Repeated } from './repeated.ts';
 import { isSyncRepWarning, UnreplicatedError } from './unreplicated.ts';
-
-/** How to reach the database: a URL, a configuration of `pg`, or a pool, of which only the configuration is used. */
-export type ConnectionSource = string | pg.PoolConfig | pg.Pool;
-
-export const connectionSource: Check<ConnectionSource> = (argument, value) => {
-  if (typeof value === 'string' && value !== '') return value;
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as pg.PoolConfig;
-  // What came is not shown: it may be part of a URL with its password.
-  const received = value === '' ? value : typeof value;
-  throw new ArgumentError(argument, 'a connection URL, a configuration of pg, or a pg.Pool', received);
-};
 
 /** Longest time to be without an answer, in milliseconds, before a connection is taken for dead. */
 const answerLimit = 10_000;
@@ -46,6 +36,8 @@ export class Connection implements AsyncDisposable {
   readonly pooled: boolean;
   readonly #ended: Ended;
   readonly #purpose: SessionEvent['purpose'];
+  /** The statements that it has run, by name. */
+  readonly #prepared = new Map<string, Prepared>();
   #loss: Error | undefined;
   #heard: Heard | undefined;
   /** Ends with the statements that were asked for so far. */
@@ -139,7 +131,7 @@ export class Connection implements AsyncDisposable {
 
   async #run(statement: Statement, limit: number): Promise<Row[]> {
     if (this.#loss !== undefined) throw lostBefore(this.#loss);
-    const { name, text, values } = statement;
+    const { name } = statement;
     let answered = false;
     const run: { warning?: object } = {};
     this.#running = run;
@@ -149,13 +141,7 @@ export class Connection implements AsyncDisposable {
     // After a pause of the process the timer runs before the answer that has long been there is read: that comes first.
     const cancel = this.#clock.after(limit, () => setImmediate(giveUp));
     try {
-      // Behind a pooler the next statement may run on another server connection, which has not prepared it.
-      const query = this.pooled ? { text, values: [...values] } : { name, text, values: [...values] };
-      // By the callback: with pg's own promise the garbage collector's quick runs keep every answer since the last full run
-      // (node-postgres 8.23 on Node 24: half of all that was made for rows, and nothing this way).
-      const rows = await new Promise<Row[]>((resolve, reject) => {
-        this.#client.query<Row>(query, (error, answer) => (error ? reject(error) : resolve(answer.rows)));
-      });
+      const rows = await this.#ask(statement);
       if (run.warning !== undefined) throw new UnreplicatedError(name, run.warning, rows);
       return rows;
     } catch (error) {
@@ -168,6 +154,32 @@ export class Connection implements AsyncDisposable {
       cancel();
       this.#running = undefined;
     }
+  }
+
+  /**
+   * By callback: with pg's own promise the garbage collector's quick runs keep every answer since the last full run
+   * (node-postgres 8.23 on Node 24: half of all that was made for rows, and nothing this way).
+   */
+  #ask(statement: Statement): Promise<Row[]> {
+    const { name, text, values } = statement;
+    return new Promise((resolve, reject) => {
+      const prepared = this.#prepared.get(name);
+      if (prepared?.text === text) {
+        const done: Done = (error, rows) => (error === null ? resolve(rows) : reject(error));
+        const repeated = Repeated.of(statement, prepared, done);
+        if (repeated !== undefined) {
+          this.#client.query(repeated as unknown as pg.Submittable);
+          return;
+        }
+      }
+      // Behind a pooler the next statement may run on another server connection, which has not prepared it.
+      const query = this.pooled ? { text, values: [...values] } : { name, text, values: [...values] };
+      this.#client.query<Row>(query, (error, { rows, fields } = {} as pg.QueryResult<Row>) => {
+        if (error) return reject(error);
+        if (!this.pooled) this.#prepared.set(name, { text, columns: fields.map((field) => field.name) });
+        resolve(rows);
+      });
+    });
   }
 
   /**
@@ -220,64 +232,10 @@ export class Connection implements AsyncDisposable {
   }
 }
 
-function newClient(config: pg.ClientConfig): pg.Client {
-  try {
-    return new pg.Client(config);
-  } catch (cause) {
-    // Not what was given: it may have a password in it.
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw new ArgumentError('options.connection', 'what pg can read', `something else (${text})`);
-  }
-}
-
-/** Ends the connection without a word: it may be one on which no word arrives. */
-function hangUp(client: pg.Client): void {
-  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-}
-
-/** A connection of `pg` as it is, for the migrations. */
-export type PlainClient = pg.Client;
-
-export async function withClient<T>(
-  source: ConnectionSource,
-  work: (client: PlainClient) => Promise<T>,
-): Promise<T> {
-  const client = newClient(clientConfig(source));
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    return await work(client);
-  } catch (error) {
-    throw databaseFailure('connect to the database', error);
-  } finally {
-    await client.end().catch(() => {});
-  }
-}
-
 /** Direct connections get the isolation our statements are made for; a pooler would hand the setting to others. */
 const hello = `select pg_backend_pid() as pid, pg_is_in_recovery() as standby,
   case when pg_backend_pid() = $1::integer
     then set_config('default_transaction_isolation', 'read committed', false) end`;
-
-/** A caller's type parsers and limits are meant for the caller's statements: ours read text and end by themselves. */
-function clientConfig(source: ConnectionSource): pg.ClientConfig {
-  const given =
-    typeof source === 'string' ? { connectionString: source } : 'connect' in source ? source.options : source;
-  return {
-    connectionTimeoutMillis: 10_000,
-    fallback_application_name: 'fencepost',
-    keepAlive: true,
-    ...given,
-    // A pool hides its password from enumeration.
-    ...('password' in given ? { password: given.password } : {}),
-    types: { getTypeParser: () => (value: string) => value },
-    binary: false,
-    statement_timeout: false,
-    query_timeout: 0,
-    lock_timeout: 0,
-    idle_in_transaction_session_timeout: 0,
-  } as pg.ClientConfig;
-}
 
 /** FATAL and PANIC end the session; an error without a severity did not come from the server at all. */
 function sessionGoesOn(error: unknown): boolean {

@@ -3,7 +3,8 @@ import { ArgumentError, SchemaError, StateError } from '../core/errors.ts';
 import { type Check, text } from '../core/options.ts';
 import { databaseFailure, migrateCommand, notAdopted } from '../core/sqlstate.ts';
 import { about } from '../sql/holder.ts';
-import { Connection, type ConnectionSource } from './connection.ts';
+import type { ConnectionSource } from './client.ts';
+import { Connection } from './connection.ts';
 
 /** The schema version that this code was written for; the oldest one it can work with is the same so far. */
 const neededVersion = 1;

@@ -16,8 +16,9 @@ import {
   waitForLocks,
 } from '../sql/session-lock.ts';
 import type { Row, Statement } from '../sql/statement.ts';
+import type { ConnectionSource } from './client.ts';
 import { Commands, type Kind } from './commands.ts';
-import { Connection, type ConnectionSource } from './connection.ts';
+import { Connection } from './connection.ts';
 import type { Session } from './link.ts';
 import { Pulse } from './pulse.ts';
 

@@ -70,6 +70,7 @@ export interface LeaseRow {
   /** Which process has it: the id of its holder, and what that calls itself. */
   readonly holder: string;
   readonly application: string;
+  /** Rows of one list may share their dates. */
   readonly acquiredAt: Date;
   /** When it ends unless it is renewed. */
   readonly expiresAt: Date;
@@ -78,7 +79,7 @@ export interface LeaseRow {
   readonly metadata: unknown;
 }
 
-/** What `readLease` reads. */
+/** What `LeaseReader` reads. */
 export const leaseColumns = `tenant, name, slot, token, shared, holder_id as holder,
         coalesce(application, '') as application, revoked, metadata::text, ${epoch('acquired_at')}, ${epoch('expires_at')}`;
 
@@ -100,33 +101,53 @@ export function nextLeases(count: number): Statement {
   return { name: 'inspect_leases_next', text: `fetch ${count} from fencepost_leases`, values: [] };
 }
 
-/** Most rows have the same holder as the one before, whose texts and expiry need not be kept twice. */
-export function readLeases(rows: readonly Row[], found: LeaseRow[]): void {
-  for (const row of rows) found.push(leaseOf(row, found.at(-1)));
+/** Reads rows of one list. What many of them have in common they share: a listing of 100,000 is half as large then. */
+export class LeaseReader {
+  #before: LeaseRow | undefined;
+  /** Those of one statement were acquired at one time, mostly under one token, and are spread over the list. */
+  readonly #grants: (Grant | undefined)[] = [];
+
+  read(row: Row): LeaseRow {
+    const before = this.#before;
+    const holder = row.holder ?? '';
+    const application = row.application ?? '';
+    const tenant = row.tenant ?? '';
+    const expires = Math.trunc(Number(row.expires_at));
+    const { token, acquiredAt } = this.#grant(row.token ?? '0', Math.trunc(Number(row.acquired_at)));
+    this.#before = {
+      tenant: before?.tenant === tenant ? before.tenant : tenant,
+      name: row.name ?? '',
+      slot: Number(row.slot),
+      token,
+      mode: row.shared === 't' ? 'shared' : 'exclusive',
+      holder: before?.holder === holder ? before.holder : holder,
+      application: before?.application === application ? before.application : application,
+      acquiredAt,
+      expiresAt: before?.expiresAt.getTime() === expires ? before.expiresAt : dateOf(expires),
+      revoked: row.revoked === 't',
+      metadata: row.metadata == null ? undefined : JSON.parse(row.metadata),
+    };
+    return this.#before;
+  }
+
+  #grant(text: string, acquired: number): Grant {
+    const slot = acquired % 1_024;
+    const known = this.#grants[slot];
+    if (known?.acquiredAt.getTime() === acquired && known.text === text) return known;
+    const grant = { text, token: BigInt(text), acquiredAt: dateOf(acquired) };
+    this.#grants[slot] = grant;
+    return grant;
+  }
 }
 
-export function readLease(row: Row): LeaseRow {
-  return leaseOf(row, undefined);
+export function readLeases(rows: readonly Row[], reader: LeaseReader = new LeaseReader()): LeaseRow[] {
+  return rows.map((row) => reader.read(row));
 }
 
-function leaseOf(row: Row, before: LeaseRow | undefined): LeaseRow {
-  const holder = row.holder ?? '';
-  const application = row.application ?? '';
-  const tenant = row.tenant ?? '';
-  const expires = Math.trunc(Number(row.expires_at));
-  return {
-    tenant: before?.tenant === tenant ? before.tenant : tenant,
-    name: row.name ?? '',
-    slot: Number(row.slot),
-    token: BigInt(row.token ?? 0),
-    mode: row.shared === 't' ? 'shared' : 'exclusive',
-    holder: before?.holder === holder ? before.holder : holder,
-    application: before?.application === application ? before.application : application,
-    acquiredAt: dateOf(Number(row.acquired_at)),
-    expiresAt: before?.expiresAt.getTime() === expires ? before.expiresAt : dateOf(expires),
-    revoked: row.revoked === 't',
-    metadata: row.metadata == null ? undefined : JSON.parse(row.metadata),
-  };
+interface Grant {
+  readonly text: string;
+  readonly token: bigint;
+  readonly acquiredAt: Date;
 }
 
 /** A process that holds leases, or could. */

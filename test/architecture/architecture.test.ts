@@ -47,7 +47,12 @@ const house: Record<string, { rule: Rule; broken: Record<string, string>[] }> = 
     ],
   },
   'pg is imported in one file, and in one of the testing kit': {
-    rule: rules.importedOnlyIn('pg', 'session/connection.ts', 'testing/servers/client.ts'),
+    rule: rules.importedOnlyIn(
+      'pg',
+      'session/client.ts',
+      'session/connection.ts',
+      'testing/servers/client.ts',
+    ),
     broken: [
       { 'lease/lease.ts': `import pg from 'pg';` },
       { 'migrate.ts': `import type { Client } from 'pg';` },

@@ -72,7 +72,7 @@ async function measure(url: string, { storage, rows, flight, batch }: Options): 
     const { text, values } =
       storage === 'held'
         ? holdRow(table, 600_000, undefined, undefined)
-        : statementsOf(table).claimRows(table, claimant, batch, undefined, undefined);
+        : statementsOf(table).claimRows(table, claimant, batch, undefined, undefined, true);
     const costs: Cost[] = [];
     const client = await pool.connect();
     for (let round = 0; round < rounds; round += 1) {

@@ -100,7 +100,7 @@ test('a time is better when it is less', () => {
     points: ['2'],
     sides: [
       { name: 'fencepost leases', figures: [[4]] },
-      { name: 'notify', limit: true, figures: [[2]] },
+      { name: 'limit of leases', limit: true, figures: [[2]] },
       { name: 'redlock 5', figures: [[100]] },
     ],
   };
