@@ -1,7 +1,7 @@
 /**
  * Measures Fencepost next to others that do the same, and writes report.md, with charts and the raw figures in report/.
  *
- *   npm run bench                      everything, about 25 minutes
+ *   npm run bench                      everything, about half an hour
  *   npm run bench -- --quick           everything, less exactly, under 3 minutes
  *   npm run bench -- --only NAME       one work (may be given several times); the others keep their last figures
  *   npm run bench -- --write-docs      measures nothing: puts the last figures into docs/performance.md

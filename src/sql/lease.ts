@@ -106,24 +106,31 @@ export function readAnswers(row: Row | undefined, asks: readonly Ask[]): Answer[
   });
   const [tokens, slots] = [numbersOf(row?.tokens), numbersOf(row?.slots)];
   const [totalTokens, totalSlots] = [numbersOf(row?.total_tokens), numbersOf(row?.total_slots)];
+  // Mostly all of them have one token: 100,000 leases need not keep as many numbers.
+  let last: bigint | undefined;
   numbersOf(row?.granted).forEach((place, index) => {
     const ask = asks[Number(place) - 1];
     if (ask === undefined) return;
     const { resource } = ask;
-    const own = rowOfLease(resource, slots[index], tokens[index]);
+    const known = index > 0 && tokens[index] === tokens[index - 1] ? last : undefined;
+    const own = rowOfLease(resource, slots[index], tokens[index], known);
+    last = own.token;
     answers[Number(place) - 1] =
       ask.total === undefined
         ? [own]
-        : [own, rowOfLease(totalOf(resource), totalSlots[index], totalTokens[index])];
+        : [own, rowOfLease(totalOf(resource), totalSlots[index], totalTokens[index], undefined)];
   });
   return answers;
 }
 
-const rowOfLease = (resource: Resource, slot: string | undefined, token: string | undefined): Held => ({
-  resource,
-  slot: Number(slot),
-  token: BigInt(token ?? ''),
-});
+function rowOfLease(
+  resource: Resource,
+  slot: string | undefined,
+  token: string | undefined,
+  known: bigint | undefined,
+): Held {
+  return { resource, slot: Number(slot), token: known ?? BigInt(token ?? '') };
+}
 
 /** What the limit over all tenants is kept on: the same name without a tenant. */
 export function totalOf({ name }: Resource): Resource {
