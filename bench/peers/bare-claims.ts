@@ -42,9 +42,13 @@ export const bareClaims: JobPeer = {
       const ask = ({ text, values }: Statement) => client.query({ text, values: [...values] });
       const { rows } = await client.query("select fencepost.holder_open('1 day', 'bare') as id");
       const claimant = { id: String(rows[0].id), epoch: 0 };
+      let fresh = true;
       while (!stopped) {
-        const { rows } = await ask(claimRows(table, claimant, batch, undefined, undefined, true));
-        const claimed = readClaimed(rows).filter(({ state }) => state === 'claimed');
+        const { rows } = await ask(claimRows(table, claimant, batch, undefined, undefined, fresh));
+        const read = readClaimed(rows);
+        const claimed = read.filter(({ state }) => state === 'claimed');
+        // What another work has left behind is claimed first.
+        fresh = read.every(({ state }) => state !== 'others');
         for (const { row } of claimed) await handler(row as never);
         if (claimed.length === 0) continue;
         await ask(completeRows(table, claimed));

@@ -21,7 +21,7 @@ import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
 import { fenceToken } from '../sql/session-lock.ts';
 import { AdvisoryLock, type Asked, aboutAsked, type LockKeeper } from './advisory-lock.ts';
-import { Allowance, grant } from './granting.ts';
+import { Allowance, grant, tryFirst } from './granting.ts';
 import { type NumberedSet, type Numbers, numberedKey, numberedKeys } from './keys.ts';
 import { Turns } from './turns.ts';
 
@@ -204,8 +204,18 @@ export class AdvisoryLocks {
         if (!free && !(await this.#turn(hash, asked.shared, allowance))) break;
         turns += 1;
       }
-      if (turns === hashes.length)
-        connection = await grant(connections, clock, asked, allowance, this.#turns.size);
+      if (turns === hashes.length) {
+        const first = tryFirst(connections, asked, this.#turns.size);
+        let granted = false;
+        try {
+          granted = first !== undefined && (await first.granted);
+        } catch {
+          // As below: whether that is the end is decided there.
+        }
+        connection = granted
+          ? first?.connection
+          : await grant(connections, clock, asked, allowance, this.#turns.size, first);
+      }
       if (connection !== undefined) {
         const token = fence ? await drawToken(connection, schema) : undefined;
         // The grant may have been on its way when the call was ended.

@@ -47,6 +47,20 @@ export class Allowance {
 const firstPoll = 10;
 const longestPoll = 250;
 
+/** A try on the shared connection that is under way. */
+export interface FirstTry {
+  readonly connection: LockConnection;
+  readonly granted: Promise<boolean>;
+}
+
+/** Begins one, where that connection is open. Most calls need no more. */
+export function tryFirst(connections: LockConnections, set: LockSet, keys: number): FirstTry | undefined {
+  const connection = connections.present;
+  if (connection === undefined) return undefined;
+  checkRoom(connection, keys);
+  return { connection, granted: connection.try(set) };
+}
+
 /**
  * Gets the locks of a set for one caller, with which the process has to do with so many `keys`; undefined when the time
  * has run out. Whatever else happens, it rejects after the server holds nothing of it any more. It may succeed although
@@ -61,16 +75,20 @@ export async function grant(
   set: LockSet,
   allowance: Allowance,
   keys: number,
+  begun: FirstTry | undefined,
 ): Promise<LockConnection | undefined> {
+  let first = begun;
   let waited: ((granted: boolean) => void) | undefined;
   let granted: LockConnection | undefined;
   try {
     for (let poll = firstPoll, lost = 0; ; ) {
       allowance.check();
-      const shared = connections.present ?? (await connections.shared());
-      checkRoom(shared, keys);
+      const shared = first?.connection ?? connections.present ?? (await connections.shared());
+      const trying = first?.granted;
+      first = undefined;
+      if (trying === undefined) checkRoom(shared, keys);
       try {
-        if (await shared.try(set)) {
+        if (await (trying ?? shared.try(set))) {
           granted = shared;
           return granted;
         }

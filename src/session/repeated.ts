@@ -19,8 +19,8 @@ export type Done = (error: Error | null, rows: Row[]) => void;
 
 /**
  * A statement that its connection has run before. It is bound and executed, and not described again, and its rows are
- * made of the texts as they come: for one caller alone half of what `pg` does for a query is to copy the query and to
- * find parsers for columns that are not parsed.
+ * made of the texts as they come. A query of `pg` is copied, described, and finds a parser for each column: with that a
+ * caller alone took 366 us for a session lock and its release, and 275 so (node-postgres 8.23, Node 24).
  */
 export class Repeated {
   /** `pg` looks at it when it fails. */
