@@ -35,7 +35,8 @@ test('so are those of a list, which the driver writes, and of a statement withou
     expect(await run('list', 'select cardinality($1::text[]) as size', [list])).toEqual([
       { size: String(list.length) },
     ]);
-  for (let time = 0; time < 3; time += 1) expect(await run('none', 'select from pg_class limit 2')).toEqual([{}, {}]);
+  for (let time = 0; time < 3; time += 1)
+    expect(await run('none', 'select from pg_class limit 2')).toEqual([{}, {}]);
 });
 
 test('an error of the second time is that of the statement, and the connection goes on', async () => {
