@@ -9,7 +9,9 @@ export interface WorkOptions<Row = unknown, DB = unknown> {
   readonly concurrency?: number | undefined;
   /**
    * Most rows in one claim, and most that are claimed before there is room for them. A greater one saves round trips,
-   * and keeps rows from other workers that might have begun with them sooner. As `concurrency` by default.
+   * and keeps rows from other workers that might have begun with them sooner. As `concurrency` by default. In storage
+   * `sidecar`, from 100 on, the next claim is sent before the answer to the last while rows flow: that takes one more
+   * connection of your pool, and of two such claims either can get the rows that come first.
    */
   readonly batch?: number | undefined;
   /** How long after a claim that found too little it is tried again. 1 second by default; half of it is at random. */
