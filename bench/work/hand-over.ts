@@ -16,7 +16,7 @@ export const handOver: Work = {
   async run({ quick, crew, servers, rounds, log }) {
     const seconds = quick ? 0.15 : 1;
     const turns = quick ? 1 : Math.min(2, rounds);
-    const crowds = quick ? [2, 16] : [2, 16, 128];
+    const crowds = quick ? [2] : [2, 16, 128];
     const tables: Table[] = [];
     for (const processes of [1, 4]) {
       const where = processes === 1 ? 'in one process' : 'in four processes';

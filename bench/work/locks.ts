@@ -15,7 +15,7 @@ export const locks: Work = {
   about:
     'One process; each caller acquires a key of its own and releases it, over and over. The limits are the same statements by bare loops: the calls that come while a statement is under way share the next one (session locks on one connection, leases on two from 128 callers on), and there is nothing else, no keys to check and no states. Transaction locks: begin, lock, commit, on a pool of 16; bare pg in a transaction asks by pg_advisory_xact_lock, prepared: it waits without an end, and a failure spoils the transaction.',
   async run(bench) {
-    const { servers } = bench;
+    const { servers, quick } = bench;
     await using stack = new AsyncDisposableStack();
     const sides: Side[] = [];
     for (const peer of lockPeers) {
@@ -73,7 +73,7 @@ export const locks: Work = {
         ),
       },
     );
-    const points = [1, 16, 256, 2_000];
+    const points = quick ? [1, 256] : [1, 16, 256, 2_000];
     const rows = await interleave(sides, points, bench);
     return [
       {
