@@ -135,8 +135,18 @@ export class Workers<Row, DB> implements AsyncDisposable {
     try {
       await this.#fetchInOrder(underWay, waking);
     } finally {
-      for (const { answer } of underWay) this.#handlers.add(await answer.catch(() => []));
+      for (const { answer } of underWay) {
+        await answer.then(
+          (claims) => this.#receive(claims),
+          (error: unknown) => this.#options.onError?.(error),
+        );
+      }
     }
+  }
+
+  #receive(claims: Claim<Row, DB>[]): void {
+    this.#tally.count('claimed', claims.length);
+    this.#handlers.add(claims);
   }
 
   async #fetchInOrder(underWay: UnderWay<Row, DB>[], waking: Waking | undefined): Promise<void> {
@@ -159,11 +169,10 @@ export class Workers<Row, DB> implements AsyncDisposable {
         const claims = await next.answer;
         found = claims.length;
         failures = 0;
-        this.#tally.count('claimed', found);
         brisk = this.#handledSince >= batch / most;
         this.#handledSince = 0;
         underWay.shift();
-        this.#handlers.add(claims);
+        this.#receive(claims);
         if (found === next.limit) waking?.rest();
         else if (underWay.length === 0) await waking?.wait(found, jittered(poll), stopping);
       } catch (error) {

@@ -171,6 +171,8 @@ test('large claims beside the table: two at one time, each row begun with once, 
   claims.unsubscribe(counting as never);
   expect(most).toBe(2);
   expect(new Set(begun).size).toBe(begun.length);
+  const { claimed: all, completed, released } = workers.stats();
+  expect(all).toBe(completed + released);
   expect(await database.query('select from line')).toHaveLength(10_000 - begun.length);
   expect(await database.query('select from fencepost.claims')).toEqual([]);
 });
