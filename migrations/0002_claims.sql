@@ -36,6 +36,8 @@ create table claim_batch (
   holder_id uuid not null,
   tenants text[] not null,
   keys text[] not null,
+  least text collate "C" not null,
+  greatest text collate "C" not null,
   settled bit varying not null,
   primary key (source_id, token)
 ) with (fillfactor = 70);
@@ -218,12 +220,13 @@ declare
   v_token bigint := p_token;
 begin
   loop
-    insert into claim_batch as b (source_id, token, holder_id, tenants, keys, settled)
+    insert into claim_batch as b (source_id, token, holder_id, tenants, keys, least, greatest, settled)
     select p_source, v_token, p_holder,
-      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys,
+      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys, e.least, e.greatest,
       case when array_position(p_keys, null) is null then repeat('0', cardinality(p_keys)) else (
         select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
         from unnest(p_keys) with ordinality f(key, place)) end::bit varying
+    from (select min(k.key collate "C") as least, max(k.key collate "C") as greatest from unnest(p_keys) k(key)) e
     on conflict do nothing;
     exit when found;
     v_token := v_token + 1;
@@ -315,9 +318,10 @@ $$;
 
 -- What a claim has to know before it looks for rows that nobody has, all of it of one moment: the batches that there
 -- are, the keys of the rows that somebody has, and whether more entries have to be asked for each row. Not open: there
--- are rows that are left by the dead or due again, and could come before the others in the order.
+-- are rows that are left by the dead or due again, and could come before the others in the order. Of batches and keys
+-- only those that are later than p_since: what is behind the place where that claim ended is hardly of an older one.
 create or replace function claim_look(
-  p_source integer, p_limit integer, out open boolean, out entries boolean, out seen bigint[], out flight text[])
+  p_source integer, p_limit integer, p_since bigint, out open boolean, out entries boolean, out seen bigint[], out flight text[])
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -340,14 +344,14 @@ begin
     -- Entries in flight come first in the order, so to look each of them up would cost more than to know them.
     select
       exists (select from claim c where c.source_id = p_source and c.holder_id is not null),
-      array(select b.token from claim_batch b where b.source_id = p_source),
+      array(select b.token from claim_batch b where b.source_id = p_source and b.token > p_since),
       array(
-        select unnest(b.keys) from claim_batch b where b.source_id = p_source and bit_count(b.settled) = 0
+        select unnest(b.keys) from claim_batch b where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0
         union all
         select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
-        where b.source_id = p_source and bit_count(b.settled) > 0 and get_bit(b.settled, k.place::integer - 1) = 0
+        where b.source_id = p_source and b.token > p_since and bit_count(b.settled) > 0 and get_bit(b.settled, k.place::integer - 1) = 0
         union all
-        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody limit 20000))
+        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody and p_since = 0 limit 20000))
     into entries, seen, flight;
   end if;
 end
@@ -383,12 +387,23 @@ as $$
 declare
   v_flight text[];
   v_keys text[] := p_keys;
+  v_least text;
+  v_greatest text;
 begin
   token := claim_token(p_holder, p_epoch);
   others := false;
   -- Batches first: what leaves one for an entry is then found there.
+  select min(k.key collate "C"), max(k.key collate "C") into v_least, v_greatest from unnest(p_keys) k(key);
   v_flight := array(
-    select r.key from claim_batch_rows r where r.source_id = p_source and r.token <> all (p_seen));
+    select f.key from (
+      select unnest(b.keys) as key from claim_batch b
+      where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) = 0
+        and b.least <= v_greatest and b.greatest >= v_least
+      union all
+      select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
+      where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) > 0
+        and b.least <= v_greatest and b.greatest >= v_least and get_bit(b.settled, k.place::integer - 1) = 0
+    ) f where (f.key in (select unnest(p_keys))) is true);
   if exists (select from claim c where c.source_id = p_source) and exists (
     select from unnest(p_tenants, p_keys) k(tenant, key) where (
       select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1)) then

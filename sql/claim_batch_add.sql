@@ -10,12 +10,13 @@ declare
   v_token bigint := p_token;
 begin
   loop
-    insert into claim_batch as b (source_id, token, holder_id, tenants, keys, settled)
+    insert into claim_batch as b (source_id, token, holder_id, tenants, keys, least, greatest, settled)
     select p_source, v_token, p_holder,
-      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys,
+      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys, e.least, e.greatest,
       case when array_position(p_keys, null) is null then repeat('0', cardinality(p_keys)) else (
         select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
         from unnest(p_keys) with ordinality f(key, place)) end::bit varying
+    from (select min(k.key collate "C") as least, max(k.key collate "C") as greatest from unnest(p_keys) k(key)) e
     on conflict do nothing;
     exit when found;
     v_token := v_token + 1;

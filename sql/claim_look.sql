@@ -1,8 +1,9 @@
 -- What a claim has to know before it looks for rows that nobody has, all of it of one moment: the batches that there
 -- are, the keys of the rows that somebody has, and whether more entries have to be asked for each row. Not open: there
--- are rows that are left by the dead or due again, and could come before the others in the order.
+-- are rows that are left by the dead or due again, and could come before the others in the order. Of batches and keys
+-- only those that are later than p_since: what is behind the place where that claim ended is hardly of an older one.
 create or replace function claim_look(
-  p_source integer, p_limit integer, out open boolean, out entries boolean, out seen bigint[], out flight text[])
+  p_source integer, p_limit integer, p_since bigint, out open boolean, out entries boolean, out seen bigint[], out flight text[])
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -25,14 +26,14 @@ begin
     -- Entries in flight come first in the order, so to look each of them up would cost more than to know them.
     select
       exists (select from claim c where c.source_id = p_source and c.holder_id is not null),
-      array(select b.token from claim_batch b where b.source_id = p_source),
+      array(select b.token from claim_batch b where b.source_id = p_source and b.token > p_since),
       array(
-        select unnest(b.keys) from claim_batch b where b.source_id = p_source and bit_count(b.settled) = 0
+        select unnest(b.keys) from claim_batch b where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0
         union all
         select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
-        where b.source_id = p_source and bit_count(b.settled) > 0 and get_bit(b.settled, k.place::integer - 1) = 0
+        where b.source_id = p_source and b.token > p_since and bit_count(b.settled) > 0 and get_bit(b.settled, k.place::integer - 1) = 0
         union all
-        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody limit 20000))
+        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody and p_since = 0 limit 20000))
     into entries, seen, flight;
   end if;
 end

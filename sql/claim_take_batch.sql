@@ -13,12 +13,23 @@ as $$
 declare
   v_flight text[];
   v_keys text[] := p_keys;
+  v_least text;
+  v_greatest text;
 begin
   token := claim_token(p_holder, p_epoch);
   others := false;
   -- Batches first: what leaves one for an entry is then found there.
+  select min(k.key collate "C"), max(k.key collate "C") into v_least, v_greatest from unnest(p_keys) k(key);
   v_flight := array(
-    select r.key from claim_batch_rows r where r.source_id = p_source and r.token <> all (p_seen));
+    select f.key from (
+      select unnest(b.keys) as key from claim_batch b
+      where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) = 0
+        and b.least <= v_greatest and b.greatest >= v_least
+      union all
+      select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
+      where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) > 0
+        and b.least <= v_greatest and b.greatest >= v_least and get_bit(b.settled, k.place::integer - 1) = 0
+    ) f where (f.key in (select unnest(p_keys))) is true);
   if exists (select from claim c where c.source_id = p_source) and exists (
     select from unnest(p_tenants, p_keys) k(tenant, key) where (
       select true from claim c where c.tenant = k.tenant and c.source_id = p_source and c.key = k.key limit 1)) then

@@ -44,7 +44,7 @@ export const bareClaims: JobPeer = {
       const claimant = { id: String(rows[0].id), epoch: 0 };
       let fresh = true;
       while (!stopped) {
-        const { rows } = await ask(claimRows(table, claimant, batch, undefined, undefined, fresh));
+        const { rows } = await ask(claimRows(table, claimant, { limit: batch, fresh }));
         const read = readClaimed(rows);
         const claimed = read.filter(({ state }) => state === 'claimed');
         // What another work has left behind is claimed first.

@@ -3,6 +3,7 @@ import { DatabaseError, LockLostError } from '../core/errors.ts';
 import { hasState, holderFenced, isCollision } from '../core/sqlstate.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { ClaimedRow, ClaimedState } from '../sql/claim.ts';
+import type { Position } from '../sql/claim-asked.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import { readClaimed } from '../sql/claimed-rows.ts';
@@ -22,6 +23,8 @@ export interface Taken {
   readonly refused: number;
   /** There are others to look at than fresh rows. */
   readonly others: boolean;
+  /** Where in the order it ended, if that was asked. */
+  readonly ended: Position | null;
 }
 
 /** One claim for the living holder of the process, and what happens when its answer is lost. */
@@ -55,13 +58,14 @@ export class Claiming {
       try {
         const register = this.#context.registers.of(table.oid);
         return await register.run(async () => {
-          const rows = readClaimed(await this.#database.query(statement(holder)));
+          const { rows, ended } = readClaimed(await this.#database.query(statement(holder)));
           const claimed = rows.every(isClaimed) ? rows : rows.filter(isClaimed);
           const registered = register.add(holder, claimed);
           const count = (state: ClaimedState): number =>
             rows.length === claimed.length ? 0 : rows.filter((row) => row.state === state).length;
           const others = count('others') > 0;
-          return { holder, claimed, registered, aside: count('aside'), refused: count('refused'), others };
+          const aside = count('aside');
+          return { holder, claimed, registered, aside, refused: count('refused'), others, ended };
         });
       } catch (error) {
         if (error instanceof DatabaseError && error.inDoubt) {

@@ -7,7 +7,8 @@ import { points } from '../core/events.ts';
 import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
 import type { ClaimedRow } from '../sql/claim.ts';
-import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
+import type { Cursor } from '../sql/claim-asked.ts';
+import { cursorAfter } from '../sql/claim-groups.ts';
 import { beginWork, completeHeld, holdNamedRow, holdRow, undoWork } from '../sql/claim-held.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
 import { readClaimed } from '../sql/claimed-rows.ts';
@@ -36,6 +37,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   readonly #context: ClaimContext;
   readonly #definition: Definition;
   readonly #database: UserDatabase;
+  readonly looksAgain = Infinity;
   readonly #claims = new Map<Claim<Row, DB>, Attempt>();
   /** Transactions that are open, are being opened or ended, or may be opened by a call that is under way. */
   #open = 0;
@@ -145,7 +147,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     }
     try {
       const sent = clock.now();
-      const [row] = readClaimed(await runIn('options.db', of(trx), statement));
+      const [row] = readClaimed(await runIn('options.db', of(trx), statement)).rows;
       if (row !== undefined) {
         const term = new HeldTerm(clock, this.#definition.ttl, sent, (statement) =>
           runIn('options.db', of(trx), statement),

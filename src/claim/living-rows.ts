@@ -3,7 +3,9 @@ import { elapsed, type Moment } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { points } from '../core/events.ts';
 import type { Holder } from '../holder/holder.ts';
-import { type Cursor, cursorAfter } from '../sql/claim-groups.ts';
+import type { Cursor } from '../sql/claim-asked.ts';
+import { cursorAfter } from '../sql/claim-groups.ts';
+import { hasPositions } from '../sql/claim-position.ts';
 import { forgetRows } from '../sql/claim-sidecar-settle.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
@@ -16,6 +18,7 @@ import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
 import { Settling } from './settling.ts';
 import type { UserDatabase } from './user-database.ts';
+import { Walk } from './walk.ts';
 
 /** How often rows that others got just then are made up for. Each time somebody else has got on. */
 const mostTries = 20;
@@ -26,6 +29,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   readonly #definition: Definition;
   readonly #database: UserDatabase;
   readonly #claiming: Claiming;
+  readonly #walk: Walk;
   readonly #batches = new Chain<ClaimedBatch<Row, DB>>();
   #settling: Settling | undefined;
   /** The table that something was claimed of. */
@@ -39,25 +43,38 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     this.#definition = definition;
     this.#database = database;
     this.#claiming = new Claiming(context, database, definition.ttl);
+    this.#walk = new Walk(context.clock);
   }
 
-  async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
+  async claim(
+    table: ClaimTable,
+    limit: number,
+    tenant: unknown,
+    inOrder: boolean,
+  ): Promise<Claim<Row, DB>[]> {
     this.#claimed = table;
     await this.#forgetNowAndThen(table);
     let claims: Claim<Row, DB>[] = [];
     let fresh = true;
+    const walk = inOrder || !walks(table) ? undefined : this.#walk;
     for (let tries = 1; ; tries += 1) {
       const left = limit - claims.length;
       const cursor = this.#cursor;
+      const from = walk?.next(tenant);
+      const began = this.#context.clock.now();
+      const asked = { limit: left, tenant, cursor, fresh, from };
       const taking = this.#claiming.claim(table, (holder) =>
-        statementsOf(table).claimRows(table, holder, left, tenant, cursor, fresh),
+        statementsOf(table).claimRows(table, holder, asked),
       );
       // What is claimed already is not forgotten for what could not be added to it.
       const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
       if (taken === undefined) return claims;
       const { claimed, aside, refused, others } = taken;
       fresh &&= !others;
-      const ended = table.perKey !== undefined && claimed.length + refused + aside < left;
+      const short = claimed.length + refused + aside < left;
+      if (from !== undefined && !others)
+        walk?.ended(tenant, from, began, from === null && short ? null : taken.ended);
+      const ended = table.perKey !== undefined && short;
       this.#cursor = ended ? undefined : cursorAfter(claimed, cursor);
       const handed = this.#hand(table, taken);
       claims = claims.length === 0 ? handed : [...claims, ...handed];
@@ -66,6 +83,11 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       const more = refused > 0 || others || inVain || (ended && cursor !== undefined);
       if (claims.length === limit || tries === mostTries || !more) return claims;
     }
+  }
+
+  /** Until claims that are not in order look from the start again. */
+  get looksAgain(): number {
+    return this.#walk.rest;
   }
 
   async claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]> {
@@ -137,4 +159,9 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       return claim;
     });
   }
+}
+
+/** Whether its claims come one after the other in one order. */
+function walks(table: ClaimTable): boolean {
+  return !table.fair && table.perKey === undefined && hasPositions(table);
 }

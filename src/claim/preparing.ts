@@ -92,10 +92,20 @@ export class Preparing {
       );
     }
     const types = this.#shape.key.map((name) => facts.columns.get(name)?.type ?? '');
+    const orderFacts = this.#shape.order.flatMap(({ name }) => facts.columns.get(name) ?? []);
     const groups = this.#groups(facts);
     const groupTypes = groups.map((name) => facts.columns.get(name)?.type ?? '');
     const { oid, rowType } = facts;
-    return { ...this.#shape, oid, rowType, types, groups, groupTypes, names: await this.#names(facts) };
+    return {
+      ...this.#shape,
+      oid,
+      rowType,
+      types,
+      orderFacts,
+      groups,
+      groupTypes,
+      names: await this.#names(facts),
+    };
   }
 
   /** Has the table known for claims beside it, where that is where they are. */

@@ -84,13 +84,20 @@ export class RowClaims<DB, Table extends keyof DB & string> {
    * @example
    * for (const claim of await orders.claim({ limit: 50 })) await claim.complete();
    */
-  async claim(limits?: ClaimLimits): Promise<Claim<Selectable<DB[Table]>, DB>[]> {
+  claim(limits?: ClaimLimits): Promise<Claim<Selectable<DB[Table]>, DB>[]> {
+    return this.#claim(limits, true);
+  }
+
+  async #claim(
+    limits: ClaimLimits | undefined,
+    inOrder: boolean,
+  ): Promise<Claim<Selectable<DB[Table]>, DB>[]> {
     const { limit, tenant } = validate('options', limits, {
       limit: withDefault(integer({ min: 1, max: mostRows }), 1),
       tenant: optional((argument, value) => this.#tenantOf(argument, value)),
     });
     const table = await this.#table();
-    return this.#told(limit, () => this.#rows.claim(table, limit, tenant));
+    return this.#told(limit, () => this.#rows.claim(table, limit, tenant, inOrder));
   }
 
   /**
@@ -147,7 +154,10 @@ export class RowClaims<DB, Table extends keyof DB & string> {
       most: this.#definition.most,
       keyed: perKey !== undefined,
       queues: storage === 'sidecar' && !fair && perKey === undefined,
-      claim: (limits) => this.claim(limits),
+      claim: (limits) => this.#claim(limits, false),
+      get looksAgain() {
+        return rows.looksAgain;
+      },
       abandon: (claim) => rows.abandon(claim),
       giveBack: (...failed) => rows.giveBack(...failed),
       waking: () =>

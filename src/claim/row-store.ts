@@ -14,8 +14,10 @@ export interface AsideRow<Row> {
 
 /** The claims of one definition, wherever they are kept. Arguments have been checked. */
 export interface RowStore<Row, DB> {
-  /** At most so many, and none only when none is free. */
-  claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]>;
+  /** At most so many, and none only when none is free; where not in order, then those that came in meanwhile later. */
+  claim(table: ClaimTable, limit: number, tenant: unknown, inOrder: boolean): Promise<Claim<Row, DB>[]>;
+  /** In how many milliseconds claims that are not in order see what they may have missed; Infinity when that is nothing. */
+  readonly looksAgain: number;
   claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]>;
   aside(table: ClaimTable, limit: number, tenant: unknown): Promise<AsideRow<Row>[]>;
   retry(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<number>;

@@ -18,6 +18,8 @@ export interface WorkSource<Row, DB> {
   readonly keyed: boolean;
   /** Whether a second claim that is sent before the answer to the first gets the rows behind those. */
   readonly queues: boolean;
+  /** In how many milliseconds a claim sees the rows that the last ones may have missed; Infinity when there are none. */
+  readonly looksAgain: number;
   /** Aborts the signal of a claim that is still held and gives its row back. */
   abandon(claim: Claim<Row, DB>): void;
   /** An attempt has failed; the next one comes so much later. */
@@ -174,7 +176,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
         underWay.shift();
         this.#receive(claims);
         if (found === next.limit) waking?.rest();
-        else if (underWay.length === 0) await waking?.wait(found, jittered(poll), stopping);
+        else if (underWay.length === 0) await waking?.wait(found, this.#patience(poll), stopping);
       } catch (error) {
         if (underWay[0] === next) underWay.shift();
         if (error === stopping.reason) return;
@@ -183,9 +185,10 @@ export class Workers<Row, DB> implements AsyncDisposable {
         if (error instanceof FencepostError && !error.retriable) throw error;
       }
       if (underWay.length > 0 || (failures === 0 && (found === next.limit || waking !== undefined))) continue;
-      const wait = Math.min(poll * 2 ** Math.max(0, failures - 1), Math.max(poll, longestPause));
-      // What was settled while the claim was under way may have made room for more.
-      if (failures > 0 || !this.#source.keyed || ended === this.#ended) await this.#wait(jittered(wait));
+      if (failures > 0) {
+        await this.#wait(jittered(Math.min(poll * 2 ** (failures - 1), Math.max(poll, longestPause))));
+        // What was settled while the claim was under way may have made room for more.
+      } else if (!this.#source.keyed || ended === this.#ended) await this.#wait(this.#patience(poll));
     }
   }
 
@@ -208,6 +211,10 @@ export class Workers<Row, DB> implements AsyncDisposable {
     answer.catch(() => {});
     underWay.push({ limit, answer });
     return true;
+  }
+
+  #patience(longest: number): number {
+    return Math.min(jittered(longest), this.#source.looksAgain);
   }
 
   async #wait(time: number): Promise<void> {

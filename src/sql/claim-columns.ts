@@ -17,17 +17,10 @@ import {
   transposed,
   unnest,
 } from './claim.ts';
+import type { Asked } from './claim-asked.ts';
 import { isFair, owner, shares } from './claim-fair.ts';
-import {
-  type Cursor,
-  claimValues,
-  found,
-  groupColumn,
-  groupOf,
-  keyedRows,
-  liveOf,
-  turnOf,
-} from './claim-groups.ts';
+import { claimValues, found, groupColumn, groupOf, keyedRows, liveOf, turnOf } from './claim-groups.ts';
+import { firstRows, positionOf } from './claim-position.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
 
@@ -37,29 +30,25 @@ import { identifier, type Statement } from './statement.ts';
  * in the index. Each place is locked in the order that its index can give without a sort of all of it; of what was
  * locked the first are taken. The holders are judged before any row is locked: dead is for ever.
  */
-export function claimRows(
-  table: ClaimTable,
-  claimant: Claimant,
-  limit: number,
-  tenant: unknown,
-  cursor: Cursor,
-): Statement {
-  if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
+export function claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): Statement {
+  if (table.perKey !== undefined) return claimKeyed(table, claimant, asked);
+  const { tenant, cursor, from: position } = asked;
   const fair = isFair(table, tenant);
   const columns = `${sortColumns(table)}${owner(table, tenant)}`;
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
-  const lock = `limit $3::integer ${skipLocked}`;
   const order = rowOrder(table);
   const nobodys = `fencepost_holder is null and ${dead} is not null`;
   const shared = { columns: sortColumns(table), free: nobodys, most: '$3::integer', lock: skipLocked };
+  const condition = `${filter(table, tenant)} and ${nobodys}`;
+  const first = firstRows(table, { columns, condition, order, lock: skipLocked }, position);
   return {
     name: 'claim_rows',
     text: `with recursive ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
       ${judged(table, holders)},
-      ${fair ? shares(table, shared, cursor, 4) : `fencepost_free as materialized (${from} and ${nobodys} ${order} ${lock})`},
+      ${fair ? shares(table, shared, cursor, 4) : `fencepost_free as materialized (${first})`},
       fencepost_waiting as materialized (
         ${from} and fencepost_holder = ${nobody} and fencepost_due <= now() and ${dead} is not null
-        order by fencepost_due ${lock}
+        order by fencepost_due limit $3::integer ${skipLocked}
       ), fencepost_left as materialized (
         select fp_u.* from (
           select fp_v.* from ${eachBuried} cross join lateral (
@@ -71,22 +60,24 @@ export function claimRows(
         ) fp_u limit $3::integer
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
-      ), ${picked(table, fair)}, ${take(table, fair)}`,
-    values: claimValues(table, claimant, limit, tenant, cursor),
+      ), ${picked(table, fair)}, ${take(table, fair)}${position === undefined ? '' : ended(table)}`,
+    values: claimValues(table, claimant, asked),
   };
 }
 
 const skipLocked = 'for no key update skip locked';
 const holders = 'select id from fencepost_holders where id is not null';
 
+/** Where in the order it ended, after the rows. */
+function ended(table: ClaimTable): string {
+  const position = positionOf(table, 'fp_p', (place) => `fp_o${place + 1}`);
+  return ` union all (select '=at ' || ${position}, (null::${table.rowType}).*
+      from fencepost_picked fp_p order by fp_rank desc limit 1)`;
+}
+
 /** The same where there is a limit for each key. */
-function claimKeyed(
-  table: ClaimTable,
-  claimant: Claimant,
-  limit: number,
-  tenant: unknown,
-  cursor: Cursor,
-): Statement {
+function claimKeyed(table: ClaimTable, claimant: Claimant, asked: Asked): Statement {
+  const { tenant, cursor } = asked;
   const keyed = {
     columns: sortColumns(table),
     takeable: `${takeable} and ${dead} is not null`,
@@ -99,7 +90,7 @@ function claimKeyed(
       ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
       ${judged(table, holders)}, ${liveOf(table, liveRows(table))},
       ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
-    values: claimValues(table, claimant, limit, tenant, cursor),
+    values: claimValues(table, claimant, asked),
   };
 }
 

@@ -10,7 +10,7 @@ export function explainClaim(table: ClaimTable, tenant: unknown): Statement {
   const { text, values } =
     table.storage === 'held'
       ? holdRow(table, 1, tenant, undefined)
-      : statementsOf(table).claimRows(table, someone, 10, tenant, undefined);
+      : statementsOf(table).claimRows(table, someone, { limit: 10, tenant });
   return { name: 'explain_claim', text: `explain (format text) ${text}`, values };
 }
 

@@ -1,5 +1,6 @@
 import { filter, rowOrder } from './claim.ts';
-import { type Cursor, type Groups, groupOf, groupOrder, inGroup, steps } from './claim-groups.ts';
+import type { Cursor } from './claim-asked.ts';
+import { type Groups, groupOf, groupOrder, inGroup, steps } from './claim-groups.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier } from './statement.ts';
 

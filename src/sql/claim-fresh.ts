@@ -1,6 +1,8 @@
 import { type Claimant, columnsOf, filter, rowOrder } from './claim.ts';
+import type { Asked, Position } from './claim-asked.ts';
 import { hasEntry, namesOf } from './claim-beside.ts';
 import { partOf } from './claim-names.ts';
+import { firstRows, positionOf, tokenBefore } from './claim-position.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
 
@@ -11,19 +13,18 @@ import { identifier, type Statement } from './statement.ts';
 export function claimFresh(
   table: ClaimTable,
   { id, epoch }: Claimant,
-  limit: number,
-  tenant: unknown,
+  { limit, tenant, from }: Asked,
 ): Statement {
   const schema = identifier(table.schema);
   const { source } = namesOf(table);
   return {
     name: 'claim_fresh_rows',
     text: `select case when fp_l.open then fp_f.fencepost else '=0 0 0 o' end as fencepost, (fp_f.fp_row).*
-      from ${schema}.claim_look(${source}, $3::integer) fp_l
+      from ${schema}.claim_look(${source}, $3::integer, $6::bigint) fp_l
       left join lateral ${schema}.claim_run(
         case when fp_l.open then $5 end, $1::uuid, $2::integer, $3::integer, $4::text,
         fp_l.seen, fp_l.flight, fp_l.entries) as fp_f(fencepost text, fp_row ${table.rowType}) on true`,
-    values: [id, epoch, limit, tenant ?? null, claiming(table, tenant)],
+    values: [id, epoch, limit, tenant ?? null, claiming(table, tenant, from), tokenBefore(table, from)],
   };
 }
 
@@ -31,16 +32,22 @@ export function claimFresh(
  * The statement that finds, locks and claims them. All that it takes is in one batch under one token, so what there is
  * to say of them besides the rows stands once, in front: of 13 us of processor time a row that leaves 8.
  */
-function claiming(table: ClaimTable, tenant: unknown): string {
-  const { table: relation, rowType, bare, key } = table;
+function claiming(table: ClaimTable, tenant: unknown, from: Position | null | undefined): string {
+  const { rowType, bare, key } = table;
   const { source, tenant: owner, key: name, tenantType } = namesOf(table);
+  const free = {
+    columns: `${owner} as fp_tenant, ${name} as fp_name, (${bare}.*)::${rowType} as fp_row`,
+    condition: `${filter(table, tenant, `$4::${tenantType}`)} and ${unclaimed(table)}`,
+    order: rowOrder(table),
+    lock: `for no key update of ${bare} skip locked`,
+  };
+  const last = `(select ${positionOf(table, '(fp_row)', (place) => table.order[place]?.name ?? '')}
+          from (select fp_row from fencepost_picked offset cardinality(fp_n.names) - 1) fp_l limit 1)`;
   return `with fencepost_picked as materialized (
-        select ${owner} as fp_tenant, ${name} as fp_name, (${bare}.*)::${rowType} as fp_row
-        from ${relation} where ${filter(table, tenant, `$4::${tenantType}`)} and ${unclaimed(table)}
-        ${rowOrder(table)} limit $3 for no key update of ${bare} skip locked
+        ${firstRows(table, free, from)}
       ), fencepost_taken as materialized (
         select not fp_t.others as fp_given, case when fp_t.others then '=0 0 0 o' else concat(
-          '=batch ${key.length} ', fp_t.token, ' ', coalesce(fp_t.taken::text, '-'), ' ', array_to_json(fp_n.names)) end as fp_head
+          '=batch ${key.length} ', fp_t.token, ' ', coalesce(fp_t.taken::text, '-'), ' ', json_build_array(fp_n.names, ${from === undefined ? 'null' : last})) end as fp_head
         from (
           select array_agg(fp_tenant) as tenants, array_agg(fp_name) as names from fencepost_picked
         ) fp_n cross join lateral ${identifier(table.schema)}.claim_take_batch(

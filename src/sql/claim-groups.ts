@@ -1,9 +1,7 @@
 import { type Claimant, type ClaimedRow, dead, filter, foundOrder } from './claim.ts';
+import type { Asked, Cursor } from './claim-asked.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier, literal } from './statement.ts';
-
-/** Where the last claim ended in its round of the groups: the values of their columns, as the server wrote them. */
-export type Cursor = string | undefined;
 
 /** The cursor after a claim: at the group that it visited last. */
 export function cursorAfter(claimed: readonly ClaimedRow[], cursor: Cursor): Cursor {
@@ -97,9 +95,7 @@ export function liveOf({ schema }: ClaimTable, count: string): string {
 export function claimValues(
   table: ClaimTable,
   { id, epoch }: Claimant,
-  limit: number,
-  tenant: unknown,
-  cursor: Cursor,
+  { limit, tenant, cursor }: Asked,
 ): unknown[] {
   const round = table.perKey !== undefined || tenant === undefined ? cursor : undefined;
   return [id, epoch, limit, ...[tenant, round].filter((value) => value !== undefined)];

@@ -1,6 +1,6 @@
 import { facts, filter, rowOrder, sortColumns } from './claim.ts';
+import type { Cursor } from './claim-asked.ts';
 import { isFair, shares } from './claim-fair.ts';
-import type { Cursor } from './claim-groups.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
 

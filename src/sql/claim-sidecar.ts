@@ -15,19 +15,11 @@ import {
   transposed,
   unnest,
 } from './claim.ts';
+import type { Asked } from './claim-asked.ts';
 import { batchesOf, claimsOf, entries, entriesOf, hasEntry, isNamed, isOf, namesOf } from './claim-beside.ts';
 import { isFair, owner, shares } from './claim-fair.ts';
 import { claimFresh } from './claim-fresh.ts';
-import {
-  type Cursor,
-  claimValues,
-  found,
-  groupColumn,
-  groupOf,
-  keyedRows,
-  liveOf,
-  turnOf,
-} from './claim-groups.ts';
+import { claimValues, found, groupColumn, groupOf, keyedRows, liveOf, turnOf } from './claim-groups.ts';
 import { partOf } from './claim-names.ts';
 import { type ClaimTable, nobody } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
@@ -37,16 +29,10 @@ import { identifier, type Statement } from './statement.ts';
  * are taken, so that no two look at one row at one time. Who looked before another was done may have seen the row free:
  * the claim itself is refused then, and the row comes back as such.
  */
-export function claimRows(
-  table: ClaimTable,
-  claimant: Claimant,
-  limit: number,
-  tenant: unknown,
-  cursor: Cursor,
-  fresh = false,
-): Statement {
-  if (table.perKey !== undefined) return claimKeyed(table, claimant, limit, tenant, cursor);
-  if (fresh && !table.fair) return claimFresh(table, claimant, limit, tenant);
+export function claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): Statement {
+  if (table.perKey !== undefined) return claimKeyed(table, claimant, asked);
+  const { tenant, cursor, fresh = false } = asked;
+  if (fresh && !table.fair) return claimFresh(table, claimant, asked);
   const fair = isFair(table, tenant);
   const columns = `${locked(table)}${owner(table, tenant)}`;
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
@@ -81,7 +67,7 @@ export function claimRows(
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
       ), ${picked(table, fair)}, ${take(table, fair)}`,
-    values: claimValues(table, claimant, limit, tenant, cursor),
+    values: claimValues(table, claimant, asked),
   };
 }
 
@@ -107,13 +93,8 @@ function batchHolders(table: ClaimTable): string {
 }
 
 /** The same where there is a limit for each key. */
-function claimKeyed(
-  table: ClaimTable,
-  claimant: Claimant,
-  limit: number,
-  tenant: unknown,
-  cursor: Cursor,
-): Statement {
+function claimKeyed(table: ClaimTable, claimant: Claimant, asked: Asked): Statement {
+  const { tenant, cursor } = asked;
   const keyed = {
     columns: locked(table),
     takeable: `${takeable(table)} and ${dead} is not null`,
@@ -125,7 +106,7 @@ function claimKeyed(
     text: `with recursive ${turnOf(table)}, ${holdersOf(entriesOf(table), 'fp_c.holder_id')},
       ${judged(table, holders(table))}, ${liveOf(table, liveRows(table))},
       ${keyedRows(table, keyed, tenant, cursor)}, ${picked(table)}, ${take(table, true)}`,
-    values: claimValues(table, claimant, limit, tenant, cursor),
+    values: claimValues(table, claimant, asked),
   };
 }
 

@@ -1,8 +1,8 @@
 import type { Claimant, ClaimedKey } from './claim.ts';
+import type { Asked } from './claim-asked.ts';
 import * as columns from './claim-columns.ts';
 import type { Return } from './claim-columns-settle.ts';
 import * as columnsSettle from './claim-columns-settle.ts';
-import type { Cursor } from './claim-groups.ts';
 import * as sidecar from './claim-sidecar.ts';
 import * as sidecarSettle from './claim-sidecar-settle.ts';
 import type { ClaimTable } from './claim-table.ts';
@@ -12,15 +12,7 @@ type Keys = readonly (readonly unknown[])[];
 
 /** What there is to say to a table whose claims live on a holder, wherever they are kept. */
 export interface ClaimStatements {
-  /** What looks at `fresh` rows alone may find that there are others to look at. */
-  claimRows(
-    table: ClaimTable,
-    claimant: Claimant,
-    limit: number,
-    tenant: unknown,
-    cursor: Cursor,
-    fresh?: boolean,
-  ): Statement;
+  claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): Statement;
   claimNamedRows(table: ClaimTable, claimant: Claimant, keys: Keys): Statement;
   /** Either all of them are in batches, or none. A `pinned` one was locked before, in the same transaction. */
   completeRows(table: ClaimTable, claims: readonly ClaimedKey[], pinned?: boolean): Statement;

@@ -38,6 +38,8 @@ export interface ClaimTable extends ClaimShape {
   /** The type of its rows, with its schema: alone, `line` would be that of `pg_catalog`. */
   readonly rowType: string;
   readonly types: readonly string[];
+  /** What the columns of the order are. */
+  readonly orderFacts: readonly ColumnFacts[];
   /** The columns by which claims go round groups of rows, and their types. */
   readonly groups: readonly string[];
   readonly groupTypes: readonly string[];

@@ -1,4 +1,5 @@
 import type { ClaimedRow, ClaimedState } from './claim.ts';
+import type { Position } from './claim-asked.ts';
 import type { Row } from './statement.ts';
 
 type Rest = [tenant: string | null, name: string | null, group: [number, string] | null, ...key: string[]];
@@ -13,10 +14,17 @@ const states: Readonly<Record<string, ClaimedState>> = {
 
 const noRest: Rest = [null, null, null];
 
-/** The rows that a claim took, in order; one that is refused stands for any number of them. */
-export function readClaimed(rows: readonly Row[]): ClaimedRow[] {
+/** What a claim answered. */
+export interface Answer {
+  /** The rows that it took, in order; one that is refused stands for any number of them. */
+  readonly rows: readonly ClaimedRow[];
+  /** Where in the order it ended, if that was asked and it found any. */
+  readonly ended: Position | null;
+}
+
+export function readClaimed(rows: readonly Row[]): Answer {
   const first = rows[0]?.fencepost;
-  if (first == null) return [];
+  if (first == null) return { rows: [], ended: null };
   const own = ownColumns(rows[0]);
   const batch = batchHead.exec(first);
   if (batch !== null) return readBatch(batch as unknown as BatchHead, rows, own);
@@ -24,28 +32,41 @@ export function readClaimed(rows: readonly Row[]): ClaimedRow[] {
   const token = { text: '0', value: 0n };
   let sorted = true;
   let last = 0;
+  let ended: Position | null = null;
   for (const row of rows) {
+    const at = endText.exec(row.fencepost ?? '');
+    if (at !== null) {
+      ended = { values: JSON.parse(String(at[1])) as string[], token: token.value };
+      continue;
+    }
     const one = readRow(row, own, token);
     sorted &&= last <= one.rank;
     last = one.rank;
     read.push(one);
   }
-  return sorted ? read : read.sort((a, b) => a.rank - b.rank);
+  return { rows: sorted ? read : read.sort((a, b) => a.rank - b.rank), ended };
 }
+
+/** What comes after the rows where it was asked where they end. */
+const endText = /^=at (.*)$/s;
 
 /**
  * What stands in front of the rows of a batch, in a row of its own: how many columns their key has, their token, which
- * of them were claimed (`-` is all), and their names.
+ * of them were claimed (`-` is all), and their names with the values of the last one in the columns of the order.
  */
 const batchHead = /^=batch (\d+) (\d+) (-|[01]+) (\[.*)$/s;
 
 type BatchHead = [whole: string, columns: string, token: string, mask: string, names: string];
 
-function readBatch([, columns, drawn, mask, list]: BatchHead, rows: readonly Row[], own: readonly string[]) {
+function readBatch(
+  [, columns, drawn, mask, list]: BatchHead,
+  rows: readonly Row[],
+  own: readonly string[],
+): Answer {
   const single = columns === '1';
   const token = BigInt(drawn);
-  const names = JSON.parse(list) as string[];
-  return names.map((name, index): ClaimedRow => {
+  const [names, values] = JSON.parse(list) as [string[], string[] | null];
+  const claimed = names.map((name, index): ClaimedRow => {
     return {
       token,
       attempt: 1,
@@ -58,6 +79,7 @@ function readBatch([, columns, drawn, mask, list]: BatchHead, rows: readonly Row
       row: rowOf(own, rows[index + 1] ?? {}),
     };
   });
+  return { rows: claimed, ended: values === null ? null : { values, token } };
 }
 
 interface Ranked extends ClaimedRow {

@@ -9,9 +9,12 @@ import pg from 'pg';
 import { definitionOf } from '../../src/claim/definition.ts';
 import { Preparing } from '../../src/claim/preparing.ts';
 import { UserDatabase } from '../../src/claim/user-database.ts';
+import { pauseAfter } from '../../src/claim/walk.ts';
 import { Fencepost } from '../../src/index.ts';
+import type { Position } from '../../src/sql/claim-asked.ts';
 import { holdRow } from '../../src/sql/claim-held.ts';
 import { statementsOf } from '../../src/sql/claim-statements.ts';
+import { readClaimed } from '../../src/sql/claimed-rows.ts';
 import { type Findings, script } from '../support/script.ts';
 
 interface Tables {
@@ -66,13 +69,17 @@ async function measure(url: string, { storage, rows, flight, batch }: Options): 
   const { rows: opened } = await pool.query(`select fencepost.holder_open('1 day', 'cost') as id`);
   const claimant = { id: String(opened[0]?.id), epoch: 0 };
 
-  async function cost(more: object = {}): Promise<Cost> {
+  async function tableOf(more: object) {
     const definition = definitionOf('fencepost', options(more));
-    const table = await new Preparing(new UserDatabase(db as never, 'fencepost'), definition.shape).table();
+    return new Preparing(new UserDatabase(db as never, 'fencepost'), definition.shape).table();
+  }
+
+  async function cost(more: object = {}, from?: Position | null): Promise<Cost> {
+    const table = await tableOf(more);
     const { text, values } =
       storage === 'held'
         ? holdRow(table, 600_000, undefined, undefined)
-        : statementsOf(table).claimRows(table, claimant, batch, undefined, undefined, true);
+        : statementsOf(table).claimRows(table, claimant, { limit: batch, fresh: true, from });
     const costs: Cost[] = [];
     const client = await pool.connect();
     for (let round = 0; round < rounds; round += 1) {
@@ -90,6 +97,19 @@ async function measure(url: string, { storage, rows, flight, batch }: Options): 
     const median = (of: (one: Cost) => number): number =>
       costs.map(of).toSorted((a, b) => a - b)[Math.floor(rounds / 2)] ?? 0;
     return { buffers: median((one) => one.buffers), milliseconds: median((one) => one.milliseconds) };
+  }
+
+  /** Where a claim ends now; it is undone. */
+  async function position(): Promise<Position | null> {
+    const table = await tableOf({});
+    const asked = { limit: batch, fresh: true, from: null };
+    const { text, values } = statementsOf(table).claimRows(table, claimant, asked);
+    const client = await pool.connect();
+    await client.query('begin');
+    const { rows } = await client.query(text, [...values]);
+    await client.query('rollback');
+    client.release();
+    return readClaimed(rows).ended;
   }
 
   await jobs().ensure();
@@ -114,9 +134,13 @@ async function measure(url: string, { storage, rows, flight, batch }: Options): 
       inFlight.push(...(await jobs().claim({ limit: Math.min(5_000, flight) })));
     await pool.query('vacuum analyze job');
     await pool.query('vacuum analyze fencepost.claim');
-    const flying = await cost();
-    figures[`${flight} rows in flight`] = ratio(flying, small);
-    atMost(`${flight} rows in flight`, flying, 3);
+    const flying = await cost({}, null);
+    figures[`${flight} rows in flight, from the start`] = ratio(flying, small);
+    const behind = await cost({}, await position());
+    figures[`${flight} rows in flight, behind them`] = ratio(behind, small);
+    const walked = walk(flying, behind);
+    figures[`${flight} rows in flight, workers on average`] = ratio(walked, small);
+    atMost(`${flight} rows in flight`, walked, 3);
     await Promise.all(inFlight.map((claim) => claim.release()));
     await pool.query('vacuum analyze job');
     await pool.query('vacuum analyze fencepost.claim');
@@ -144,6 +168,13 @@ async function measure(url: string, { storage, rows, flight, batch }: Options): 
   await fencepost.close();
   await pool.end();
   return { figures, violations };
+}
+
+/** As the workers walk: one claim from the start, and then others behind it for as long as the walk says. */
+function walk(start: Cost, behind: Cost): Cost {
+  const others = pauseAfter(start.milliseconds) / behind.milliseconds;
+  const average = (of: (one: Cost) => number): number => (of(start) + others * of(behind)) / (1 + others);
+  return { buffers: average((one) => one.buffers), milliseconds: average((one) => one.milliseconds) };
 }
 
 function text({ buffers, milliseconds }: Cost): string {
