@@ -29,7 +29,7 @@ create index claim_kept on claim (source_id, holder_id, due);
 
 -- What one call claimed of rows that had no claim before: one row here for all of them. A row is in it by its place in
 -- keys, as long as the bit there is not set; that of a place that is none's was set from the beginning. tenants: one,
--- when all have the same.
+-- when all have the same. least and greatest: of the keys, so that few rows need not be looked for in all batches.
 create table claim_batch (
   source_id integer not null,
   token bigint not null,
@@ -392,7 +392,8 @@ declare
 begin
   token := claim_token(p_holder, p_epoch);
   others := false;
-  -- Batches first: what leaves one for an entry is then found there.
+  -- Batches first: what leaves one for an entry is then found there. Rows come in order, and their keys often do: most
+  -- batches have none between these.
   select min(k.key collate "C"), max(k.key collate "C") into v_least, v_greatest from unnest(p_keys) k(key);
   v_flight := array(
     select f.key from (

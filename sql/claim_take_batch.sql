@@ -18,7 +18,8 @@ declare
 begin
   token := claim_token(p_holder, p_epoch);
   others := false;
-  -- Batches first: what leaves one for an entry is then found there.
+  -- Batches first: what leaves one for an entry is then found there. Rows come in order, and their keys often do: most
+  -- batches have none between these.
   select min(k.key collate "C"), max(k.key collate "C") into v_least, v_greatest from unnest(p_keys) k(key);
   v_flight := array(
     select f.key from (

@@ -91,7 +91,10 @@ export interface RowOptions<DB, Table extends keyof DB & string> {
    * it says the same each time, and what changes with time belongs elsewhere.
    */
   readonly where?: ((eb: ExpressionBuilder<DB, Table>) => Expression<SqlBool>) | undefined;
-  /** What comes first. Rows that other workers are just claiming are stepped over. In no order by default. */
+  /**
+   * What comes first. Rows that other workers are just claiming are stepped over; where it takes long to look from the
+   * start, workers do so once a second. In no order by default.
+   */
   readonly orderBy?: readonly OrderOf<ColumnOf<DB, Table>>[] | undefined;
   /**
    * Shares each claim between the tenants that have rows, so that one with a million of them keeps nobody waiting: up to
