@@ -2,7 +2,7 @@ import type { ControlledTransaction } from 'kysely';
 import { pause } from '../core/abort.ts';
 import type { Duration } from '../core/duration.ts';
 import { milliseconds } from '../core/duration.ts';
-import { DatabaseError, LimitError, StaleTokenError, StateError } from '../core/errors.ts';
+import { DatabaseError, LimitError, LockLostError, StaleTokenError, StateError } from '../core/errors.ts';
 import { points } from '../core/events.ts';
 import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
@@ -127,7 +127,12 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
       // Drawn after the rows were locked, and on disk before anybody sees it: not in these transactions, then.
       const { commands, schema } = this.#context;
       const token = BigInt((await commands.run(fenceToken(schema)))?.answer ?? '');
-      return all.map((held) => this.#hand(table, { ...held, row: { ...held.row, token } }));
+      // Before it is handed out nobody is told that it was lost, and nobody would end its transaction.
+      const lost = all.filter(({ term }) => term.over);
+      const live = all.filter((held) => !lost.includes(held));
+      if (live.length === 0) throw new LockLostError(table.table, 'expired');
+      for (const { trx, term } of lost) void this.#end(trx, term);
+      return live.map((held) => this.#hand(table, { ...held, row: { ...held.row, token } }));
     } catch (error) {
       await Promise.all(all.map(({ trx, term }) => this.#end(trx, term)));
       throw failureOf(`claim rows of ${table.table}`, error, this.#context.schema);

@@ -1,4 +1,5 @@
-import { Fencepost, LimitError, StaleTokenError, StateError } from 'fencepost';
+import { tracingChannel } from 'node:diagnostics_channel';
+import { Fencepost, LimitError, LockLostError, StaleTokenError, StateError } from 'fencepost';
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -176,4 +177,35 @@ test('workers have a row and a connection each, and keep one that failed from al
   await workers.stop();
   expect(await jobsOf(other, database.pool).claim()).toHaveLength(1);
   expect(most).toBeLessThanOrEqual(3);
+});
+
+test('a row that was lost before its claim came back is not handed out, and keeps no connection', async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 2);
+  await using fencepost = new Fencepost({ connection: database.url });
+  const jobs = jobsOf(fencepost, database.pool, { connections: 1, ttl: '1s' });
+  const gate = await database.pool.connect();
+  await gate.query('begin');
+  await gate.query('lock table fencepost.state in access exclusive mode');
+  const renewals = tracingChannel('fencepost:renew');
+  const silent = Promise.withResolvers<void>();
+  const heard = { error: () => silent.resolve() };
+  renewals.error.subscribe(heard.error);
+  const holder = `${idle} and query not like 'lock%'`;
+  const claiming = jobs.claim();
+  claiming.catch(() => {});
+  await until('it has the row, and waits for its token', async () => {
+    const waiting = `select from pg_locks where relation = 'fencepost.state'::regclass and not granted`;
+    return (await database.query(waiting)).length === 1;
+  });
+  await database.query(`select pg_terminate_backend(pid, 5000) ${holder}`);
+  await silent.promise;
+  renewals.error.unsubscribe(heard.error);
+  await gate.query('rollback');
+  gate.release();
+  await expect(claiming).rejects.toThrow(LockLostError);
+  const [claim] = await jobs.claim();
+  expect(claim?.row.id).toBe('1');
+  await claim?.complete();
 });
