@@ -39,13 +39,18 @@ const jobs = fencepost.claims.define<Tables, 'job'>({
     : { storage: storage as 'columns' | 'sidecar', maxAttempts: 1_000 }),
 });
 
-const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0 };
+const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0, shutOut: 0 };
+let inARow = 0;
 const deadline = performance.now() + seconds * 1_000;
 while (performance.now() < deadline) {
+  let failed = false;
   const claims = await jobs.claim({ limit: batch }).catch(() => {
     counts.failed += 1;
+    failed = true;
     return [];
   });
+  inARow = failed ? inARow + 1 : 0;
+  if (inARow === 200) counts.shutOut += 1;
   counts.claims += claims.length;
   if (claims.length > batch) counts.tooMany += 1;
   await Promise.all(

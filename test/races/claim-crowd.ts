@@ -52,7 +52,7 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
     return startChild(workerModule, argument);
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
-  const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0 };
+  const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0, shutOut: 0 };
   const faults = { kills: 0, freezes: 0 };
   const over = new AbortController();
   const disturbing = disturb();
@@ -97,6 +97,7 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
   const took = elapsed();
   const violations = [
     ...(counts.tooMany > 0 ? [`${counts.tooMany} claims of more rows than asked`] : []),
+    ...(counts.shutOut > 0 ? [`${counts.shutOut} workers could not claim any more`] : []),
     ...(await check(pool, storage)),
   ];
   await pool.end();
