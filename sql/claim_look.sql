@@ -3,7 +3,7 @@
 -- are rows that are left by the dead or due again, and could come before the others in the order. Of batches and keys
 -- only those that are later than p_since: what is behind the place where that claim ended is hardly of an older one.
 create or replace function claim_look(
-  p_source integer, p_limit integer, p_since bigint, out open boolean, out entries boolean, out seen bigint[], out flight text[])
+  p_source integer, p_turns boolean, p_since bigint, out open boolean, out entries boolean, out seen bigint[], out flight text[])
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -14,7 +14,7 @@ begin
   -- Two that look at one time find the same rows, and what one claims the other has read and locked in vain: with four
   -- at a time a row costs the server 44 us, one after the other 26 (500 rows each, PostgreSQL 18). So large claims wait
   -- for one another. Of small ones each would wait for the disk of all before it.
-  if p_limit >= 100 and not pg_try_advisory_xact_lock(1179535684, p_source) then
+  if p_turns and not pg_try_advisory_xact_lock(1179535684, p_source) then
     perform claim_queue(p_source);
   end if;
   open := cardinality(claim_dead(array(

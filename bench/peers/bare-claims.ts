@@ -2,6 +2,8 @@ import pg from 'pg';
 import { definitionOf } from '../../dist/claim/definition.js';
 import { Preparing } from '../../dist/claim/preparing.js';
 import { UserDatabase } from '../../dist/claim/user-database.js';
+import { Walk } from '../../dist/claim/walk.js';
+import { systemClock } from '../../dist/core/clock.js';
 import { claimRows } from '../../dist/sql/claim-sidecar.js';
 import { completeRows } from '../../dist/sql/claim-sidecar-settle.js';
 import { readClaimed } from '../../dist/sql/claimed-rows.js';
@@ -36,6 +38,8 @@ export const bareClaims: JobPeer = {
     const table = await new Preparing(new UserDatabase(db as never, 'fencepost'), shape).table();
     const clients = [new pg.Client(places.postgres), new pg.Client(places.postgres)];
     await Promise.all(clients.map((client) => client.connect()));
+    // As workers of ours, they begin behind their last claim.
+    const walk = new Walk(systemClock);
     let stopped = false;
     const loops = clients.map(async (client) => {
       // Without their names, as ours are sent: a plan that is kept for any number of rows is twice as slow here.
@@ -44,8 +48,11 @@ export const bareClaims: JobPeer = {
       const claimant = { id: String(rows[0].id), epoch: 0 };
       let fresh = true;
       while (!stopped) {
-        const { rows } = await ask(claimRows(table, claimant, { limit: batch, fresh }));
-        const read = readClaimed(rows);
+        const from = walk.next(undefined);
+        const began = systemClock.now();
+        const { rows } = await ask(claimRows(table, claimant, { limit: batch, fresh, from }));
+        const { rows: read, ended } = readClaimed(rows);
+        walk.ended(undefined, from, began, ended);
         const claimed = read.filter(({ state }) => state === 'claimed');
         // What another work has left behind is claimed first.
         fresh = read.every(({ state }) => state !== 'others');

@@ -2,6 +2,7 @@ import { pause, within } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { ArgumentError, FencepostError } from '../core/errors.ts';
+import { largeClaim } from '../sql/claim-fresh.ts';
 import type { Claim } from './claim.ts';
 import { type Handler, Handlers } from './handlers.ts';
 import { Tally, type WorkStats } from './tally.ts';
@@ -34,8 +35,6 @@ interface UnderWay<Row, DB> {
 }
 
 const longestPause = 30_000;
-/** Claims of so many rows wait for one another on the server; smaller ones would get in each other's way there. */
-const large = 100;
 
 /**
  * Works on rows as they come, several at one time, until it is stopped. A handler that returns has completed its row,
@@ -157,7 +156,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
     let brisk = false;
     for (let failures = 0; !stopping.aborted; ) {
       // The server is at work on the second one while this process is at work on the answer to the first.
-      const most: number = brisk && failures === 0 && batch >= large && this.#source.queues ? 2 : 1;
+      const most: number = brisk && failures === 0 && batch >= largeClaim && this.#source.queues ? 2 : 1;
       while (underWay.length < most && this.#send(underWay, brisk));
       const next = underWay[0];
       if (next === undefined) {

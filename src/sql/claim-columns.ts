@@ -32,6 +32,7 @@ import { identifier, type Statement } from './statement.ts';
  */
 export function claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): Statement {
   if (table.perKey !== undefined) return claimKeyed(table, claimant, asked);
+  if (asked.from != null) return claimBehind(table, claimant, asked);
   const { tenant, cursor, from: position } = asked;
   const fair = isFair(table, tenant);
   const columns = `${sortColumns(table)}${owner(table, tenant)}`;
@@ -39,13 +40,11 @@ export function claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): 
   const order = rowOrder(table);
   const nobodys = `fencepost_holder is null and ${dead} is not null`;
   const shared = { columns: sortColumns(table), free: nobodys, most: '$3::integer', lock: skipLocked };
-  const condition = `${filter(table, tenant)} and ${nobodys}`;
-  const first = firstRows(table, { columns, condition, order, lock: skipLocked }, position);
   return {
     name: 'claim_rows',
     text: `with recursive ${holdersOf(`from ${table.table} where true`, 'fencepost_holder')},
       ${judged(table, holders)},
-      ${fair ? shares(table, shared, cursor, 4) : `fencepost_free as materialized (${first})`},
+      ${fair ? shares(table, shared, cursor, 4) : `fencepost_free as materialized (${from} and ${nobodys} ${order} limit $3::integer ${skipLocked})`},
       fencepost_waiting as materialized (
         ${from} and fencepost_holder = ${nobody} and fencepost_due <= now() and ${dead} is not null
         order by fencepost_due limit $3::integer ${skipLocked}
@@ -67,6 +66,26 @@ export function claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): 
 
 const skipLocked = 'for no key update skip locked';
 const holders = 'select id from fencepost_holders where id is not null';
+
+/**
+ * The same of rows behind a position that nobody has. Those that somebody has had are left to the next look from the
+ * start: in their index, too, what is done and not vacuumed yet comes first.
+ */
+function claimBehind(table: ClaimTable, claimant: Claimant, asked: Asked): Statement {
+  const free = {
+    columns: sortColumns(table),
+    condition: `${filter(table, asked.tenant)} and fencepost_holder is null and ${dead} is not null`,
+    order: rowOrder(table),
+    lock: skipLocked,
+  };
+  return {
+    name: 'claim_rows_behind',
+    text: `with ${judged(table, 'select null::uuid where false')},
+      fencepost_found as materialized (${firstRows(table, free, asked.from)}),
+      ${picked(table)}, ${take(table, false)}${ended(table)}`,
+    values: claimValues(table, claimant, asked),
+  };
+}
 
 /** Where in the order it ended, after the rows. */
 function ended(table: ClaimTable): string {

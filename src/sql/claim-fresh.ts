@@ -6,6 +6,9 @@ import { firstRows, positionOf, tokenBefore } from './claim-position.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
 
+/** Claims of so many rows wait for one another on the server; smaller ones would wait for the disk of all before them. */
+export const largeClaim = 100;
+
 /**
  * Claims rows that nobody has, unless there are others that could come before them in the order: left by the dead, or
  * due again. Then it says that there are others, and takes none.
@@ -20,7 +23,7 @@ export function claimFresh(
   return {
     name: 'claim_fresh_rows',
     text: `select case when fp_l.open then fp_f.fencepost else '=0 0 0 o' end as fencepost, (fp_f.fp_row).*
-      from ${schema}.claim_look(${source}, $3::integer, $6::bigint) fp_l
+      from ${schema}.claim_look(${source}, ${limit >= largeClaim}, $6::bigint) fp_l
       left join lateral ${schema}.claim_run(
         case when fp_l.open then $5 end, $1::uuid, $2::integer, $3::integer, $4::text,
         fp_l.seen, fp_l.flight, fp_l.entries) as fp_f(fencepost text, fp_row ${table.rowType}) on true`,
