@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { Fencepost, FencepostError } from '../../src/index.ts';
+import { type Claim, Fencepost, FencepostError } from '../../src/index.ts';
 import { argumentOfChild, tellParent } from '../support/child.ts';
 
 export interface CrowdWorkerArgument {
@@ -12,6 +12,8 @@ export interface CrowdWorkerArgument {
   readonly batch: number;
   readonly seconds: number;
   readonly storage: string;
+  /** 'claim' or 'work'. */
+  readonly by: string;
 }
 
 interface Tables {
@@ -19,7 +21,7 @@ interface Tables {
   effect: { job: string; token: string; worker: number };
 }
 
-const { url, worker, ttl, batch, seconds, storage } = argumentOfChild<CrowdWorkerArgument>();
+const { url, worker, ttl, batch, seconds, storage, by } = argumentOfChild<CrowdWorkerArgument>();
 const held = storage === 'held';
 const pool = new pg.Pool({ connectionString: url, max: held ? batch + 1 : 4 });
 pool.on('connect', (client) => client.on('error', () => {}));
@@ -40,42 +42,60 @@ const jobs = fencepost.claims.define<Tables, 'job'>({
 });
 
 const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0, shutOut: 0 };
-let inARow = 0;
 const deadline = performance.now() + seconds * 1_000;
-while (performance.now() < deadline) {
-  let failed = false;
-  const claims = await jobs.claim({ limit: batch }).catch(() => {
-    counts.failed += 1;
-    failed = true;
-    return [];
-  });
-  inARow = failed ? inARow + 1 : 0;
-  if (inARow === 200) counts.shutOut += 1;
-  counts.claims += claims.length;
-  if (claims.length > batch) counts.tooMany += 1;
-  await Promise.all(
-    claims.map(async (claim, place) => {
-      try {
-        if (place % 2 === 0) await claim.complete();
-        else {
-          await claim.complete(async (trx) => {
-            const effect = { job: claim.row.id, token: String(claim.token), worker };
-            await trx.insertInto('effect').values(effect).execute();
-          });
-        }
-        counts.completed += 1;
-      } catch (error) {
-        if (error instanceof FencepostError && error.code === 'STALE_TOKEN') counts.stale += 1;
-        else counts.failed += 1;
-      }
-    }),
-  );
-  if (claims.length > 0) continue;
-  const left = await db.selectFrom('job').select('id').where('status', '=', 'new').limit(1).execute();
-  if (left.length === 0) break;
-  await delay(20);
-}
+await (by === 'work' ? byWorkers() : byClaims());
 await fencepost.close();
 await db.destroy();
 tellParent(counts);
 process.disconnect();
+
+async function byClaims(): Promise<void> {
+  let inARow = 0;
+  while (performance.now() < deadline) {
+    let failed = false;
+    const claims = await jobs.claim({ limit: batch }).catch(() => {
+      counts.failed += 1;
+      failed = true;
+      return [];
+    });
+    inARow = failed ? inARow + 1 : 0;
+    if (inARow === 200) counts.shutOut += 1;
+    counts.claims += claims.length;
+    if (claims.length > batch) counts.tooMany += 1;
+    await Promise.all(claims.map(complete));
+    if (claims.length > 0) continue;
+    if (!(await isLeft())) break;
+    await delay(20);
+  }
+}
+
+/** Workers go on behind their last claim where that is quicker. */
+async function byWorkers(): Promise<void> {
+  await using workers = jobs.work(
+    { concurrency: batch, batch, poll: 50, onError: () => (counts.failed += 1) },
+    complete,
+  );
+  while (performance.now() < deadline && (await isLeft())) await delay(100);
+  counts.claims = workers.stats().claimed;
+}
+
+async function complete(claim: Claim<Tables['job'], Tables>): Promise<void> {
+  try {
+    if (Number(claim.row.id) % 2 === 0) await claim.complete();
+    else {
+      await claim.complete(async (trx) => {
+        const effect = { job: claim.row.id, token: String(claim.token), worker };
+        await trx.insertInto('effect').values(effect).execute();
+      });
+    }
+    counts.completed += 1;
+  } catch (error) {
+    if (error instanceof FencepostError && error.code === 'STALE_TOKEN') counts.stale += 1;
+    else counts.failed += 1;
+  }
+}
+
+async function isLeft(): Promise<boolean> {
+  const left = await db.selectFrom('job').select('id').where('status', '=', 'new').limit(1).execute();
+  return left.length > 0;
+}

@@ -8,16 +8,19 @@ import { raceForRows } from './claim-crowd.ts';
 const limit = within(60_000);
 
 test.each([
-  ['columns', 20, 2_500],
-  ['sidecar', 20, 2_500],
-  ['held', 4, 1_000],
+  ['columns', 'claim', 20, 2_500],
+  ['sidecar', 'claim', 20, 2_500],
+  ['held', 'claim', 4, 1_000],
+  ['columns', 'work', 20, 2_500],
+  ['sidecar', 'work', 20, 2_500],
 ])(
-  'in storage %s every row is completed once while workers are killed and stopped past their ttl',
+  'in storage %s every row is completed once by %s while workers are killed and stopped past their ttl',
   limit,
-  async (storage, batch, rows) => {
+  async (storage, by, batch, rows) => {
     await using database = await createDatabase();
     const race = {
       storage,
+      by,
       rows: rounds(rows),
       processes: 4,
       batch,
@@ -40,6 +43,7 @@ test('two workers on one row would be found', limit, async () => {
   await plant(database.query, 'claim_token', ['return greatest(v_token, v_floor)', 'return 0']);
   const race = {
     storage: 'columns',
+    by: 'claim',
     rows: 500,
     processes: 4,
     batch: 20,

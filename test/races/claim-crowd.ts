@@ -13,6 +13,8 @@ import type { CrowdWorkerArgument } from './claim-crowd-worker.ts';
 export interface ClaimCrowd extends Record<string, number | string> {
   /** 'columns', 'sidecar' or 'held'. */
   storage: string;
+  /** 'claim' in a loop, or 'work': a pool of workers. */
+  by: string;
   rows: number;
   processes: number;
   batch: number;
@@ -27,7 +29,7 @@ export interface ClaimCrowd extends Record<string, number | string> {
 const workerModule = new URL('./claim-crowd-worker.ts', import.meta.url);
 
 export async function raceForRows(url: string, options: ClaimCrowd): Promise<Findings> {
-  const { storage, rows, processes, batch, ttl, every, seconds } = options;
+  const { storage, by, rows, processes, batch, ttl, every, seconds } = options;
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   pool.on('error', () => {});
   await pool.query(`
@@ -48,7 +50,7 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
   const elapsed = (): number => (performance.now() - started) / 1_000;
   const start = (worker: number): Child => {
     const left = 4 * seconds - elapsed();
-    const argument: CrowdWorkerArgument = { url, worker, ttl, batch, storage, seconds: left };
+    const argument: CrowdWorkerArgument = { url, worker, ttl, batch, storage, by, seconds: left };
     return startChild(workerModule, argument);
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
@@ -138,6 +140,15 @@ async function check(pool: pg.Pool, storage: string): Promise<string[]> {
 
 await script(
   import.meta,
-  { storage: 'columns', rows: 200_000, processes: 8, batch: 50, ttl: 1_000, every: 200, seconds: 300 },
+  {
+    storage: 'columns',
+    by: 'claim',
+    rows: 200_000,
+    processes: 8,
+    batch: 50,
+    ttl: 1_000,
+    every: 200,
+    seconds: 300,
+  },
   raceForRows,
 );
