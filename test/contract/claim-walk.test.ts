@@ -46,7 +46,7 @@ describe.each(['columns', 'sidecar'] as const)('in storage %s', (storage) => {
     await using database = await createDatabase();
     await database.query(`create type mood as enum ('high', 'low')`);
     const random = new Random();
-    for (let round = 0; round < 25; round += 1) {
+    for (let round = 0; round < 12; round += 1) {
       const names = Object.keys(columns).toSorted(() => random.next() - 0.5);
       const order = names
         .slice(0, 1 + random.below(3))

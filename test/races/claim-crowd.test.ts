@@ -8,8 +8,6 @@ import { raceForRows } from './claim-crowd.ts';
 const limit = within(60_000);
 
 test.each([
-  ['columns', 'claim', 20, 2_500],
-  ['sidecar', 'claim', 20, 2_500],
   ['held', 'claim', 4, 1_000],
   ['columns', 'work', 20, 2_500],
   ['sidecar', 'work', 20, 2_500],
