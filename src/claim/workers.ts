@@ -186,8 +186,10 @@ export class Workers<Row, DB> implements AsyncDisposable {
       if (underWay.length > 0 || (failures === 0 && (found === next.limit || waking !== undefined))) continue;
       if (failures > 0) {
         await this.#wait(jittered(Math.min(poll * 2 ** (failures - 1), Math.max(poll, longestPause))));
-        // What was settled while the claim was under way may have made room for more.
-      } else if (!this.#source.keyed || ended === this.#ended) await this.#wait(this.#patience(poll));
+        continue;
+      }
+      // What was settled while the claim was under way may have made room for more.
+      if (!this.#source.keyed || ended === this.#ended) await this.#wait(this.#patience(poll));
     }
   }
 
@@ -212,6 +214,7 @@ export class Workers<Row, DB> implements AsyncDisposable {
     return true;
   }
 
+  /** How long it waits for rows: until it can see those that the last claims may have missed. */
   #patience(longest: number): number {
     return Math.min(jittered(longest), this.#source.looksAgain);
   }

@@ -33,7 +33,7 @@ import { identifier, type Statement } from './statement.ts';
 export function claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): Statement {
   if (table.perKey !== undefined) return claimKeyed(table, claimant, asked);
   if (asked.from != null) return claimBehind(table, claimant, asked);
-  const { tenant, cursor, from: position } = asked;
+  const { tenant, cursor } = asked;
   const fair = isFair(table, tenant);
   const columns = `${sortColumns(table)}${owner(table, tenant)}`;
   const from = `select ${columns} from ${table.table} where ${filter(table, tenant)}`;
@@ -59,7 +59,7 @@ export function claimRows(table: ClaimTable, claimant: Claimant, asked: Asked): 
         ) fp_u limit $3::integer
       ), fencepost_found as materialized (
         select * from fencepost_free union all select * from fencepost_waiting union all select * from fencepost_left
-      ), ${picked(table, fair)}, ${take(table, fair)}${position === undefined ? '' : ended(table)}`,
+      ), ${picked(table, fair)}, ${take(table, fair)}${asked.from === undefined ? '' : ended(table)}`,
     values: claimValues(table, claimant, asked),
   };
 }

@@ -28,8 +28,8 @@ function isTotal({ key, order }: ClaimTable): boolean {
 }
 
 /** The values of a row in the columns of the order, as JSON. `row` is what stands before a column. */
-export function positionOf({ order, orderFacts }: ClaimTable, row: string, name: (place: number) => string) {
-  const texts = orderFacts.slice(0, order.length).map((facts, place) => columnText(row, name(place), facts));
+export function positionOf({ orderFacts }: ClaimTable, row: string, name: (place: number) => string) {
+  const texts = orderFacts.map((facts, place) => columnText(row, name(place), facts));
   return `json_build_array(${texts.join(', ')})`;
 }
 
