@@ -29,7 +29,7 @@ create index claim_kept on claim (source_id, holder_id, due);
 
 -- What one call claimed of rows that had no claim before: one row here for all of them. A row is in it by its place in
 -- keys, as long as the bit there is not set; that of a place that is none's was set from the beginning. tenants: one,
--- when all have the same. least and greatest: of the keys, so that few rows need not be looked for in all batches.
+-- when all have the same. least and greatest: the range of the keys, see claim_range.
 create table claim_batch (
   source_id integer not null,
   token bigint not null,
@@ -208,10 +208,21 @@ begin
 end
 $$;
 
+-- Between which places the keys of a batch stand, so that few rows need not be looked for in all batches. Shorter keys
+-- come first: then numbers stand in their order, and batches of neighbours have little in common.
+create or replace function claim_range(p_keys text[], out first text, out last text)
+language sql immutable
+set search_path from current
+as $$
+  select min(k.place collate "C"), max(k.place collate "C") from (
+    select chr(33 + least(octet_length(key), 90)) || key as place from unnest(p_keys) key offset 0) k
+$$;
+
 -- Writes what is claimed together, under this token or one above it. A null among the keys is a row of which the claim
--- was refused: it is settled.
+-- was refused: it is settled. All of them stand in the range that claim_range gave.
 create or replace function claim_batch_add(
-  p_holder uuid, p_source integer, p_token bigint, p_tenants text[], p_keys text[])
+  p_holder uuid, p_source integer, p_token bigint, p_tenants text[], p_keys text[],
+  p_least text, p_greatest text)
 returns bigint
 language plpgsql volatile
 set search_path from current
@@ -222,11 +233,10 @@ begin
   loop
     insert into claim_batch as b (source_id, token, holder_id, tenants, keys, least, greatest, settled)
     select p_source, v_token, p_holder,
-      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys, e.least, e.greatest,
+      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys, p_least, p_greatest,
       case when array_position(p_keys, null) is null then repeat('0', cardinality(p_keys)) else (
         select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
         from unnest(p_keys) with ordinality f(key, place)) end::bit varying
-    from (select min(k.key collate "C") as least, max(k.key collate "C") as greatest from unnest(p_keys) k(key)) e
     on conflict do nothing;
     exit when found;
     v_token := v_token + 1;
@@ -274,7 +284,9 @@ begin
       from unnest(p_tenants, p_keys) with ordinality k(tenant, key, place) offset 0) a;
   end if;
   if cardinality(array_remove(v_fresh, null)) > 0 then
-    v_token := claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh);
+    v_token := (
+      select claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh, r.first, r.last)
+      from claim_range(v_fresh) r);
     return query select f.place::integer, v_token, 1, 'b' from unnest(v_fresh) with ordinality f(key, place)
       where f.key is not null;
   end if;
@@ -394,7 +406,7 @@ begin
   others := false;
   -- Batches first: what leaves one for an entry is then found there. Rows come in order, and their keys often do: most
   -- batches have none between these.
-  select min(k.key collate "C"), max(k.key collate "C") into v_least, v_greatest from unnest(p_keys) k(key);
+  select r.first, r.last into v_least, v_greatest from claim_range(p_keys) r;
   v_flight := array(
     select f.key from (
       select unnest(b.keys) as key from claim_batch b
@@ -422,7 +434,7 @@ begin
       return;
     end if;
   end if;
-  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys);
+  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys, v_least, v_greatest);
   -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
   if not exists (select from claim_source s where s.id = p_source) then
     raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';

@@ -1,7 +1,8 @@
 -- Writes what is claimed together, under this token or one above it. A null among the keys is a row of which the claim
--- was refused: it is settled.
+-- was refused: it is settled. All of them stand in the range that claim_range gave.
 create or replace function claim_batch_add(
-  p_holder uuid, p_source integer, p_token bigint, p_tenants text[], p_keys text[])
+  p_holder uuid, p_source integer, p_token bigint, p_tenants text[], p_keys text[],
+  p_least text, p_greatest text)
 returns bigint
 language plpgsql volatile
 set search_path from current
@@ -12,11 +13,10 @@ begin
   loop
     insert into claim_batch as b (source_id, token, holder_id, tenants, keys, least, greatest, settled)
     select p_source, v_token, p_holder,
-      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys, e.least, e.greatest,
+      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys, p_least, p_greatest,
       case when array_position(p_keys, null) is null then repeat('0', cardinality(p_keys)) else (
         select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
         from unnest(p_keys) with ordinality f(key, place)) end::bit varying
-    from (select min(k.key collate "C") as least, max(k.key collate "C") as greatest from unnest(p_keys) k(key)) e
     on conflict do nothing;
     exit when found;
     v_token := v_token + 1;

@@ -37,7 +37,9 @@ begin
       from unnest(p_tenants, p_keys) with ordinality k(tenant, key, place) offset 0) a;
   end if;
   if cardinality(array_remove(v_fresh, null)) > 0 then
-    v_token := claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh);
+    v_token := (
+      select claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh, r.first, r.last)
+      from claim_range(v_fresh) r);
     return query select f.place::integer, v_token, 1, 'b' from unnest(v_fresh) with ordinality f(key, place)
       where f.key is not null;
   end if;

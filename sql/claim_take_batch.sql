@@ -20,7 +20,7 @@ begin
   others := false;
   -- Batches first: what leaves one for an entry is then found there. Rows come in order, and their keys often do: most
   -- batches have none between these.
-  select min(k.key collate "C"), max(k.key collate "C") into v_least, v_greatest from unnest(p_keys) k(key);
+  select r.first, r.last into v_least, v_greatest from claim_range(p_keys) r;
   v_flight := array(
     select f.key from (
       select unnest(b.keys) as key from claim_batch b
@@ -48,7 +48,7 @@ begin
       return;
     end if;
   end if;
-  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys);
+  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys, v_least, v_greatest);
   -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
   if not exists (select from claim_source s where s.id = p_source) then
     raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';
