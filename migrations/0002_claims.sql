@@ -29,15 +29,16 @@ create index claim_kept on claim (source_id, holder_id, due);
 
 -- What one call claimed of rows that had no claim before: one row here for all of them. A row is in it by its place in
 -- keys, as long as the bit there is not set; that of a place that is none's was set from the beginning. tenants: one,
--- when all have the same. least and greatest: the range of the keys, see claim_range.
+-- when all have the same. first, last and run: of the keys, see claim_range.
 create table claim_batch (
   source_id integer not null,
   token bigint not null,
   holder_id uuid not null,
   tenants text[] not null,
   keys text[] not null,
-  least text collate "C" not null,
-  greatest text collate "C" not null,
+  first text collate "C" not null,
+  last text collate "C" not null,
+  run int8range,
   settled bit varying not null,
   primary key (source_id, token)
 ) with (fillfactor = 70);
@@ -208,21 +209,31 @@ begin
 end
 $$;
 
--- Between which places the keys of a batch stand, so that few rows need not be looked for in all batches. Shorter keys
--- come first: then numbers stand in their order, and batches of neighbours have little in common.
-create or replace function claim_range(p_keys text[], out first text, out last text)
-language sql immutable
+-- Between which places the keys of a batch stand, so that few rows need not be looked for in all batches: shorter keys
+-- come first, so numbers stand in their order and batches of neighbours have nothing in common. And which run of
+-- numbers they are, when all of it is there: a look knows that without its keys. Numbers below zero are no run.
+create or replace function claim_range(p_keys text[], out first text, out last text, out run int8range)
+language plpgsql immutable
 set search_path from current
 as $$
-  select min(k.place collate "C"), max(k.place collate "C") from (
-    select chr(33 + least(octet_length(key), 90)) || key as place from unnest(p_keys) key offset 0) k
+begin
+  select min(k.place collate "C"), max(k.place collate "C") into first, last from (
+    select case when key like '-%' then ' ' else chr(33 + least(octet_length(key), 90)) end || key as place
+    from unnest(p_keys) key offset 0) k;
+  if first ~ '^[^ ][0-9]{1,18}$' and last ~ '^.[0-9]{1,18}$' then
+    run := int8range(substr(first, 2)::bigint, substr(last, 2)::bigint, '[]');
+    if upper(run) - lower(run) <> cardinality(p_keys) then
+      run := null;
+    end if;
+  end if;
+end
 $$;
 
 -- Writes what is claimed together, under this token or one above it. A null among the keys is a row of which the claim
--- was refused: it is settled. All of them stand in the range that claim_range gave.
+-- was refused: it is settled. first, last and run: of the keys, as claim_range has them.
 create or replace function claim_batch_add(
   p_holder uuid, p_source integer, p_token bigint, p_tenants text[], p_keys text[],
-  p_least text, p_greatest text)
+  p_first text, p_last text, p_run int8range)
 returns bigint
 language plpgsql volatile
 set search_path from current
@@ -231,9 +242,10 @@ declare
   v_token bigint := p_token;
 begin
   loop
-    insert into claim_batch as b (source_id, token, holder_id, tenants, keys, least, greatest, settled)
+    insert into claim_batch as b (source_id, token, holder_id, tenants, keys, first, last, run, settled)
     select p_source, v_token, p_holder,
-      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys, p_least, p_greatest,
+      case when p_tenants[1] = all (p_tenants) then p_tenants[1:1] else p_tenants end, p_keys,
+      p_first, p_last, p_run,
       case when array_position(p_keys, null) is null then repeat('0', cardinality(p_keys)) else (
         select string_agg(case when f.key is null then '1' else '0' end, '' order by f.place)
         from unnest(p_keys) with ordinality f(key, place)) end::bit varying
@@ -285,7 +297,7 @@ begin
   end if;
   if cardinality(array_remove(v_fresh, null)) > 0 then
     v_token := (
-      select claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh, r.first, r.last)
+      select claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh, r.first, r.last, r.run)
       from claim_range(v_fresh) r);
     return query select f.place::integer, v_token, 1, 'b' from unnest(v_fresh) with ordinality f(key, place)
       where f.key is not null;
@@ -333,7 +345,8 @@ $$;
 -- are rows that are left by the dead or due again, and could come before the others in the order. Of batches and keys
 -- only those that are later than p_since: what is behind the place where that claim ended is hardly of an older one.
 create or replace function claim_look(
-  p_source integer, p_turns boolean, p_since bigint, out open boolean, out entries boolean, out seen bigint[], out flight text[])
+  p_source integer, p_turns boolean, p_since bigint, p_numbers boolean,
+  out open boolean, out entries boolean, out seen bigint[], out flight text[], out runs int8multirange)
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -358,13 +371,16 @@ begin
       exists (select from claim c where c.source_id = p_source and c.holder_id is not null),
       array(select b.token from claim_batch b where b.source_id = p_source and b.token > p_since),
       array(
-        select unnest(b.keys) from claim_batch b where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0
+        select unnest(b.keys) from claim_batch b
+        where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0 and not (p_numbers and b.run is not null)
         union all
         select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
         where b.source_id = p_source and b.token > p_since and bit_count(b.settled) > 0 and get_bit(b.settled, k.place::integer - 1) = 0
         union all
-        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody and p_since = 0 limit 20000))
-    into entries, seen, flight;
+        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody and p_since = 0 limit 20000)),
+      (select coalesce(range_agg(b.run), '{}') from claim_batch b
+        where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0 and p_numbers and b.run is not null)
+    into entries, seen, flight, runs;
   end if;
 end
 $$;
@@ -373,13 +389,13 @@ $$;
 -- what was committed before claim_look answered. What it knows of claims is what that said. No statement, no rows.
 create or replace function claim_run(
   p_text text, p_holder uuid, p_epoch integer, p_limit integer, p_tenant text, p_seen bigint[], p_flight text[],
-  p_entries boolean)
+  p_entries boolean, p_runs int8multirange)
 returns setof record
 language plpgsql volatile
 as $$
 begin
   if p_text is not null then
-    return query execute p_text using p_holder, p_epoch, p_limit, p_tenant, p_seen, p_flight, p_entries;
+    return query execute p_text using p_holder, p_epoch, p_limit, p_tenant, p_seen, p_flight, p_entries, p_runs;
   end if;
 end
 $$;
@@ -399,23 +415,22 @@ as $$
 declare
   v_flight text[];
   v_keys text[] := p_keys;
-  v_least text;
-  v_greatest text;
+  v_range record;
 begin
   token := claim_token(p_holder, p_epoch);
   others := false;
   -- Batches first: what leaves one for an entry is then found there. Rows come in order, and their keys often do: most
   -- batches have none between these.
-  select r.first, r.last into v_least, v_greatest from claim_range(p_keys) r;
+  select * into v_range from claim_range(p_keys);
   v_flight := array(
     select f.key from (
       select unnest(b.keys) as key from claim_batch b
       where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) = 0
-        and b.least <= v_greatest and b.greatest >= v_least
+        and b.first <= v_range.last and b.last >= v_range.first
       union all
       select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
       where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) > 0
-        and b.least <= v_greatest and b.greatest >= v_least and get_bit(b.settled, k.place::integer - 1) = 0
+        and b.first <= v_range.last and b.last >= v_range.first and get_bit(b.settled, k.place::integer - 1) = 0
     ) f where (f.key in (select unnest(p_keys))) is true);
   if exists (select from claim c where c.source_id = p_source) and exists (
     select from unnest(p_tenants, p_keys) k(tenant, key) where (
@@ -434,7 +449,7 @@ begin
       return;
     end if;
   end if;
-  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys, v_least, v_greatest);
+  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys, v_range.first, v_range.last, v_range.run);
   -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
   if not exists (select from claim_source s where s.id = p_source) then
     raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';

@@ -3,7 +3,8 @@
 -- are rows that are left by the dead or due again, and could come before the others in the order. Of batches and keys
 -- only those that are later than p_since: what is behind the place where that claim ended is hardly of an older one.
 create or replace function claim_look(
-  p_source integer, p_turns boolean, p_since bigint, out open boolean, out entries boolean, out seen bigint[], out flight text[])
+  p_source integer, p_turns boolean, p_since bigint, p_numbers boolean,
+  out open boolean, out entries boolean, out seen bigint[], out flight text[], out runs int8multirange)
 language plpgsql volatile security definer
 set search_path from current
 set enable_seqscan = off
@@ -28,13 +29,16 @@ begin
       exists (select from claim c where c.source_id = p_source and c.holder_id is not null),
       array(select b.token from claim_batch b where b.source_id = p_source and b.token > p_since),
       array(
-        select unnest(b.keys) from claim_batch b where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0
+        select unnest(b.keys) from claim_batch b
+        where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0 and not (p_numbers and b.run is not null)
         union all
         select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
         where b.source_id = p_source and b.token > p_since and bit_count(b.settled) > 0 and get_bit(b.settled, k.place::integer - 1) = 0
         union all
-        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody and p_since = 0 limit 20000))
-    into entries, seen, flight;
+        (select c.key from claim c where c.source_id = p_source and c.holder_id > v_nobody and p_since = 0 limit 20000)),
+      (select coalesce(range_agg(b.run), '{}') from claim_batch b
+        where b.source_id = p_source and b.token > p_since and bit_count(b.settled) = 0 and p_numbers and b.run is not null)
+    into entries, seen, flight, runs;
   end if;
 end
 $$;

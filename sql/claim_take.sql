@@ -38,7 +38,7 @@ begin
   end if;
   if cardinality(array_remove(v_fresh, null)) > 0 then
     v_token := (
-      select claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh, r.first, r.last)
+      select claim_batch_add(p_holder, p_source, v_token, p_tenants, v_fresh, r.first, r.last, r.run)
       from claim_range(v_fresh) r);
     return query select f.place::integer, v_token, 1, 'b' from unnest(v_fresh) with ordinality f(key, place)
       where f.key is not null;

@@ -13,23 +13,22 @@ as $$
 declare
   v_flight text[];
   v_keys text[] := p_keys;
-  v_least text;
-  v_greatest text;
+  v_range record;
 begin
   token := claim_token(p_holder, p_epoch);
   others := false;
   -- Batches first: what leaves one for an entry is then found there. Rows come in order, and their keys often do: most
   -- batches have none between these.
-  select r.first, r.last into v_least, v_greatest from claim_range(p_keys) r;
+  select * into v_range from claim_range(p_keys);
   v_flight := array(
     select f.key from (
       select unnest(b.keys) as key from claim_batch b
       where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) = 0
-        and b.least <= v_greatest and b.greatest >= v_least
+        and b.first <= v_range.last and b.last >= v_range.first
       union all
       select k.key from claim_batch b, unnest(b.keys) with ordinality k(key, place)
       where b.source_id = p_source and b.token <> all (p_seen) and bit_count(b.settled) > 0
-        and b.least <= v_greatest and b.greatest >= v_least and get_bit(b.settled, k.place::integer - 1) = 0
+        and b.first <= v_range.last and b.last >= v_range.first and get_bit(b.settled, k.place::integer - 1) = 0
     ) f where (f.key in (select unnest(p_keys))) is true);
   if exists (select from claim c where c.source_id = p_source) and exists (
     select from unnest(p_tenants, p_keys) k(tenant, key) where (
@@ -48,7 +47,7 @@ begin
       return;
     end if;
   end if;
-  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys, v_least, v_greatest);
+  token := claim_batch_add(p_holder, p_source, token, p_tenants, v_keys, v_range.first, v_range.last, v_range.run);
   -- After the first write: claim_source keeps all writes out while it changes what claims are kept under.
   if not exists (select from claim_source s where s.id = p_source) then
     raise exception 'the rows of this table are claimed by another key or tenant now' using errcode = 'FP005';
