@@ -7,7 +7,7 @@ import { points } from '../core/events.ts';
 import { closedError } from '../session/database.ts';
 import { type KyselyTransaction, runIn, runScriptIn } from '../session/transaction.ts';
 import type { ClaimedRow } from '../sql/claim.ts';
-import type { Cursor } from '../sql/claim-asked.ts';
+import type { Cursor, Position } from '../sql/claim-asked.ts';
 import { cursorAfter } from '../sql/claim-groups.ts';
 import { beginWork, completeHeld, holdNamedRow, holdRow, undoWork } from '../sql/claim-held.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
@@ -22,6 +22,7 @@ import type { AnyTables } from './query-text.ts';
 import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
 import { failureOf, type UserDatabase } from './user-database.ts';
+import { Walk, walks } from './walk.ts';
 
 type Keys = readonly (readonly unknown[])[];
 
@@ -30,6 +31,8 @@ interface Held {
   readonly trx: ControlledTransaction<AnyTables>;
   readonly term: HeldTerm;
   readonly row: ClaimedRow;
+  /** Where in the order it stands, where that was asked. */
+  readonly at: Position | null;
 }
 
 /** Claims that are the lock of their row, each in a transaction of its own that stays open. */
@@ -37,7 +40,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
   readonly #context: ClaimContext;
   readonly #definition: Definition;
   readonly #database: UserDatabase;
-  readonly looksAgain = Infinity;
+  readonly #walk: Walk;
   readonly #claims = new Map<Claim<Row, DB>, Attempt>();
   /** Transactions that are open, are being opened or ended, or may be opened by a call that is under way. */
   #open = 0;
@@ -48,13 +51,35 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     this.#context = context;
     this.#definition = definition;
     this.#database = database;
+    this.#walk = new Walk(context.clock);
   }
 
-  async claim(table: ClaimTable, limit: number, tenant: unknown): Promise<Claim<Row, DB>[]> {
+  /** In milliseconds until claims that are not in order look from the start again. */
+  get looksAgain(): number {
+    return this.#walk.rest;
+  }
+
+  async claim(
+    table: ClaimTable,
+    limit: number,
+    tenant: unknown,
+    inOrder: boolean,
+  ): Promise<Claim<Row, DB>[]> {
     const most = this.#reserve(1, limit);
     const { ttl } = this.#definition;
-    const next = (): Statement => holdRow(table, ttl, tenant, this.#cursor);
-    return this.#hold(table, Array<() => Statement>(most).fill(next), (held) => held === undefined);
+    const walk = walks(table) && !inOrder ? this.#walk : undefined;
+    // The row that was locked last, and all before it, need not be looked at again by the same call.
+    let from = walks(table) ? (walk?.next(tenant) ?? null) : undefined;
+    const began = this.#context.clock.now();
+    const next = (): Statement => holdRow(table, ttl, tenant, this.#cursor, from);
+    return this.#hold(table, Array<() => Statement>(most).fill(next), (held) => {
+      const at = held?.at ?? null;
+      if (from !== undefined) {
+        walk?.ended(tenant, from, began, at);
+        from = at ?? from;
+      }
+      return held === undefined;
+    });
   }
 
   async claimKeys(table: ClaimTable, keys: Keys): Promise<Claim<Row, DB>[]> {
@@ -152,12 +177,13 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     }
     try {
       const sent = clock.now();
-      const [row] = readClaimed(await runIn('options.db', of(trx), statement)).rows;
+      const { rows, ended } = readClaimed(await runIn('options.db', of(trx), statement));
+      const [row] = rows;
       if (row !== undefined) {
         const term = new HeldTerm(clock, this.#definition.ttl, sent, (statement) =>
           runIn('options.db', of(trx), statement),
         );
-        return { trx, term, row };
+        return { trx, term, row, at: ended };
       }
     } catch (error) {
       await this.#end(trx);
@@ -180,7 +206,8 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
     }
   }
 
-  #hand(table: ClaimTable, { trx, term, row }: Held): Claim<Row, DB> {
+  #hand(table: ClaimTable, held: Held): Claim<Row, DB> {
+    const { trx, term, row } = held;
     const key = `${table.table} ${row.key.join('/')}`;
     const attempt = new Attempt(term, this.#context.clock, this.#definition.deadline);
     let committed = false;
@@ -195,7 +222,7 @@ export class HeldRows<Row, DB> implements RowStore<Row, DB> {
       keepsReturns: false,
       complete: async (_key, _row, work) => {
         if (term.over) throw new StaleTokenError(key, row.token);
-        await term.work((stirred) => this.#complete(table, key, { trx, term, row }, work, stirred));
+        await term.work((stirred) => this.#complete(table, key, held, work, stirred));
         committed = true;
       },
       fail: async () => {

@@ -5,7 +5,6 @@ import { points } from '../core/events.ts';
 import type { Holder } from '../holder/holder.ts';
 import type { Cursor } from '../sql/claim-asked.ts';
 import { cursorAfter } from '../sql/claim-groups.ts';
-import { hasPositions } from '../sql/claim-position.ts';
 import { forgetRows } from '../sql/claim-sidecar-settle.ts';
 import { statementsOf } from '../sql/claim-statements.ts';
 import type { ClaimTable } from '../sql/claim-table.ts';
@@ -18,7 +17,7 @@ import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
 import { Settling } from './settling.ts';
 import type { UserDatabase } from './user-database.ts';
-import { Walk } from './walk.ts';
+import { Walk, walks } from './walk.ts';
 
 /** How often rows that others got just then are made up for. Each time somebody else has got on. */
 const mostTries = 20;
@@ -159,9 +158,4 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       return claim;
     });
   }
-}
-
-/** Whether its claims come one after the other in one order. */
-function walks(table: ClaimTable): boolean {
-  return !table.fair && table.perKey === undefined && hasPositions(table);
 }

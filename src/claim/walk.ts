@@ -1,5 +1,7 @@
 import { type Clock, elapsed, type Moment } from '../core/clock.ts';
 import type { Position } from '../sql/claim-asked.ts';
+import { hasPositions } from '../sql/claim-position.ts';
+import type { ClaimTable } from '../sql/claim-table.ts';
 
 /** A look from the start that took less is not worth a longer statement to be spared, in milliseconds. */
 const quick = 10;
@@ -51,4 +53,9 @@ export class Walk {
 /** How long after a look from the start that took so long there need not be another. */
 export function pauseAfter(took: number): number {
   return took < quick ? 0 : Math.min(10 * took, longest);
+}
+
+/** Whether claims of the table come one after the other in one order. */
+export function walks(table: ClaimTable): boolean {
+  return !table.fair && table.perKey === undefined && hasPositions(table);
 }

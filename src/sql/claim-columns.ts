@@ -76,6 +76,7 @@ function claimBehind(table: ClaimTable, claimant: Claimant, asked: Asked): State
     columns: sortColumns(table),
     condition: `${filter(table, asked.tenant)} and fencepost_holder is null and ${dead} is not null`,
     order: rowOrder(table),
+    most: '$3::integer',
     lock: skipLocked,
   };
   return {

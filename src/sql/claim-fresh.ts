@@ -42,6 +42,7 @@ function claiming(table: ClaimTable, tenant: unknown, from: Position | null | un
     columns: `${owner} as fp_tenant, ${name} as fp_name, (${bare}.*)::${rowType} as fp_row`,
     condition: `${filter(table, tenant, `$4::${tenantType}`)} and ${unclaimed(table)}`,
     order: rowOrder(table),
+    most: '$3::integer',
     lock: `for no key update of ${bare} skip locked`,
   };
   const last = `(select ${positionOf(table, '(fp_row)', (place) => table.order[place]?.name ?? '')}

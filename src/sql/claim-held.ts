@@ -1,15 +1,32 @@
 import { facts, filter, rowOrder, sortColumns } from './claim.ts';
-import type { Cursor } from './claim-asked.ts';
+import type { Cursor, Position } from './claim-asked.ts';
 import { isFair, shares } from './claim-fair.ts';
+import { firstRows, positionOf } from './claim-position.ts';
 import type { ClaimTable } from './claim-table.ts';
 import { identifier, type Statement } from './statement.ts';
 
 const silence = 'idle_in_transaction_session_timeout';
 
-/** Locks the first row that nobody has locked; the server ends a transaction that is then silent for longer than the ttl. */
-export function holdRow(table: ClaimTable, ttl: number, tenant: unknown, cursor: Cursor): Statement {
+/**
+ * Locks the first row that nobody has locked; the server ends a transaction that is then silent for longer than the ttl.
+ * `from`: behind which position it looks, null for the start; then the answer says where that row stands.
+ */
+export function holdRow(
+  table: ClaimTable,
+  ttl: number,
+  tenant: unknown,
+  cursor: Cursor,
+  from?: Position | null,
+): Statement {
   if (!isFair(table, tenant)) {
-    return hold(table, ttl, first(table, filter(table, tenant, '$2')), tenant === undefined ? [] : [tenant]);
+    const values = tenant === undefined ? [] : [tenant];
+    const statement = hold(table, ttl, first(table, filter(table, tenant, '$2'), from), values);
+    if (from === undefined) return statement;
+    const position = positionOf(table, 'fencepost_free', (place) => `fp_o${place + 1}`);
+    return {
+      ...statement,
+      text: `${statement.text} union all select '=at ' || ${position}, (null::${table.rowType}).* from fencepost_free`,
+    };
   }
   const free = shares(table, { columns: locked(table), free: 'true', lock, most: '1' }, cursor, 2);
   return hold(table, ttl, free, cursor === undefined ? [] : [cursor], 'json_build_array(fp_step, fp_group)');
@@ -26,10 +43,9 @@ function locked(table: ClaimTable): string {
   return `${sortColumns(table)}, (${table.bare}.*)::${table.rowType} as fp_row`;
 }
 
-function first(table: ClaimTable, where: string): string {
-  return `fencepost_free as materialized (
-        select ${locked(table)} from ${table.table} where ${where} ${rowOrder(table)} limit 1 ${lock}
-      )`;
+function first(table: ClaimTable, condition: string, from?: Position | null): string {
+  const free = { columns: locked(table), condition, order: rowOrder(table), most: '1', lock };
+  return `fencepost_free as materialized (${firstRows(table, free, from)})`;
 }
 
 function hold(

@@ -38,23 +38,25 @@ export interface Free {
   readonly columns: string;
   readonly condition: string;
   readonly order: string;
+  /** How many at most. */
+  readonly most: string;
   readonly lock: string;
 }
 
 /**
- * The first of the free rows, $3 at most, in order and locked. Behind a position they are looked for in pieces, each of
+ * The first of the free rows, in order and locked. Behind a position they are looked for in pieces, each of
  * them a range of the index: equal in all columns of the order but the last, and so on to those that differ in the
  * first. Where rows can be equal in all of them, those that are equal to the position are looked at again.
  */
 export function firstRows(table: ClaimTable, free: Free, from: Position | null | undefined): string {
-  const { columns, condition, order, lock } = free;
+  const { columns, condition, order, most, lock } = free;
   const rows = (more: string): string =>
-    `select ${columns} from ${table.table} where ${condition}${more} ${order} limit $3::integer ${lock}`;
+    `select ${columns} from ${table.table} where ${condition}${more} ${order} limit ${most} ${lock}`;
   if (from == null) return rows('');
   const pieces = table.order.map(
     (_, differs) => `select * from (${rows(behind(table, from, differs))}) fp_u`,
   );
-  return `select * from (${pieces.reverse().join(' union all ')}) fp_u limit $3::integer`;
+  return `select * from (${pieces.reverse().join(' union all ')}) fp_u limit ${most}`;
 }
 
 /** Equal to the position in the columns before this one, and behind it in this one. */

@@ -5,6 +5,7 @@ import { definitionOf } from '../../src/claim/definition.ts';
 import { Preparing } from '../../src/claim/preparing.ts';
 import { UserDatabase } from '../../src/claim/user-database.ts';
 import type { Position } from '../../src/sql/claim-asked.ts';
+import { holdRow } from '../../src/sql/claim-held.ts';
 import { hasPositions } from '../../src/sql/claim-position.ts';
 import { statementsOf } from '../../src/sql/claim-statements.ts';
 import { readClaimed } from '../../src/sql/claimed-rows.ts';
@@ -97,7 +98,9 @@ describe.each(['columns', 'sidecar'] as const)('in storage %s', (storage) => {
       ).toEqual(expected.map(({ row }) => row));
     }
   });
+});
 
+describe.each(['columns', 'sidecar', 'held'] as const)('in storage %s', (storage) => {
   test('what is done and cannot be vacuumed is not passed again by a claim behind it', async () => {
     await using database = await createDatabase();
     await database.query(
@@ -117,11 +120,10 @@ describe.each(['columns', 'sidecar'] as const)('in storage %s', (storage) => {
     await old.query('select count(*) from thing');
     await database.query(`update thing set status = 'done' where id <= 19900`);
     const claim = async (from: Position | null, explain = '') => {
-      const { text, values } = statementsOf(table).claimRows(table, claimant, {
-        limit: 10,
-        fresh: true,
-        from,
-      });
+      const { text, values } =
+        storage === 'held'
+          ? holdRow(table, 30_000, undefined, undefined, from)
+          : statementsOf(table).claimRows(table, claimant, { limit: 10, fresh: true, from });
       const { rows } = await database.pool.query(`${explain} ${text}`, [...values]);
       return rows;
     };
@@ -157,7 +159,7 @@ describe.each(['columns', 'sidecar'] as const)('in storage %s', (storage) => {
 
   async function prepare(database: TestDatabase, fencepost: Fencepost) {
     await createJobs(database);
-    await jobsOf(fencepost, database.pool, { storage }).ensure();
+    await jobsOf(fencepost, database.pool, { storage: storage as 'columns' }).ensure();
     await insertJobs(database, 20);
     return jobsOf(fencepost, database.pool, slowly as never);
   }
@@ -169,10 +171,12 @@ describe.each(['columns', 'sidecar'] as const)('in storage %s', (storage) => {
     const inserted = Promise.withResolvers<void>();
     const found = Promise.withResolvers<void>();
     const worked: string[] = [];
-    const workers = jobs.work({ concurrency: 10, batch: 10, poll: '1h' }, async ({ row }) => {
+    // Each claim that is held has a connection.
+    const first = storage === 'held' ? 5 : 10;
+    const workers = jobs.work({ concurrency: first, batch: first, poll: '1h' }, async ({ row }) => {
       worked.push(row.id);
-      if (worked.length === 10) {
-        await database.query(`delete from job where id > 10;
+      if (worked.length === first) {
+        await database.query(`delete from job where id > ${first};
           insert into job (id) overriding system value values (0)`);
         inserted.resolve();
       }
@@ -182,7 +186,7 @@ describe.each(['columns', 'sidecar'] as const)('in storage %s', (storage) => {
     await found.promise;
     await workers.stop();
     expect(worked.toSorted((a, b) => Number(a) - Number(b))).toEqual(
-      Array.from({ length: 11 }, (_, n) => String(n)),
+      Array.from({ length: first + 1 }, (_, n) => String(n)),
     );
   });
 
