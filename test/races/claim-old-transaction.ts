@@ -33,7 +33,9 @@ const parts = 5;
 const every = 20;
 
 async function measure(url: string, { storage, rate, seconds, done }: Options): Promise<Findings> {
-  const pool = new pg.Pool({ connectionString: url, max: 12 });
+  // Each claim that is held has a connection.
+  const concurrency = storage === 'held' ? 10 : 100;
+  const pool = new pg.Pool({ connectionString: url, max: 16 });
   pool.on('connect', (client) => client.on('error', () => {}));
   pool.on('error', () => {});
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
@@ -48,6 +50,7 @@ async function measure(url: string, { storage, rate, seconds, done }: Options): 
     where: (eb) => eb('status', '=', 'new'),
     orderBy: ['id'],
     storage: storage as 'columns',
+    ...(storage === 'held' ? { connections: concurrency } : {}),
     done: done === 'delete' ? 'delete' : { status: 'done' },
   });
   await jobs.ensure();
@@ -61,7 +64,7 @@ async function measure(url: string, { storage, rate, seconds, done }: Options): 
     const started = performance.now();
     const elapsed = (): number => performance.now() - started;
     const partNow = () => all[Math.min(parts - 1, Math.floor((elapsed() / (time * 1_000)) * parts))];
-    await using _workers = jobs.work({ concurrency: 100, batch: 100, poll: 20 }, async ({ row }) => {
+    await using _workers = jobs.work({ concurrency, batch: concurrency, poll: 20 }, async ({ row }) => {
       const part = partNow();
       if (part === undefined || elapsed() > time * 1_000) return;
       part.completed += 1;
