@@ -34,6 +34,22 @@ function jobsOf(fencepost: Fencepost, pool: pg.Pool, options: object = {}) {
 
 const holding = async ({ query }: TestDatabase) => (await query(`select ${idle}`)).length;
 
+test('one call gets all rows that are equal in the order, and those of others are passed by', async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 9);
+  await database.query('update public.job set weight = case when id % 3 = 0 then 1 else 0 end');
+  await using fencepost = new Fencepost({ connection: database.url });
+  const jobs = jobsOf(fencepost, database.pool, { orderBy: ['weight desc'], connections: 9 });
+  const ids = async (limit: number) => (await jobs.claim({ limit })).map(({ row }) => row.id);
+  const first = await ids(2);
+  const second = await ids(4);
+  const third = await ids(9);
+  expect([...first, ...second.slice(0, 1)].sort()).toEqual(['3', '6', '9']);
+  expect(second).toHaveLength(4);
+  expect([...first, ...second, ...third].sort()).toEqual(Array.from({ length: 9 }, (_, n) => String(n + 1)));
+});
+
 test('nothing is written for a claim, and none is asked of the table', async () => {
   await using database = await createDatabase();
   await createJobs(database);
