@@ -55,10 +55,13 @@ export class Claiming {
 
   async #ask(table: ClaimTable, holder: Holder, statement: (holder: Holder) => Statement): Promise<Taken> {
     for (let collisions = 0; ; ) {
+      let answered = false;
       try {
         const register = this.#context.registers.of(table.oid);
         return await register.run(async () => {
-          const { rows, ended } = readClaimed(await this.#database.query(statement(holder)));
+          const answer = await this.#database.query(statement(holder));
+          answered = true;
+          const { rows, ended } = readClaimed(answer);
           const claimed = rows.every(isClaimed) ? rows : rows.filter(isClaimed);
           const registered = register.add(holder, claimed);
           const count = (state: ClaimedState): number =>
@@ -68,7 +71,7 @@ export class Claiming {
           return { holder, claimed, registered, aside, refused: count('refused'), others, ended };
         });
       } catch (error) {
-        if (error instanceof DatabaseError && error.inDoubt) {
+        if (answered || (error instanceof DatabaseError && error.inDoubt)) {
           // Rows may have been claimed that nobody here knows of. The process lives on, so they would stay claimed.
           this.recover(table, holder).catch(() => {});
           throw error;

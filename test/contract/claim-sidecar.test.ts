@@ -1,8 +1,9 @@
 import { ArgumentError, Fencepost, SchemaError, StaleTokenError } from 'fencepost';
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { createGate, overtaken, throughGate } from '../support/gate.ts';
 import { createJobs, insertJobs, jobsOf, kyselyOn } from '../support/jobs.ts';
 import { plant } from '../support/plant.ts';
 import { until } from '../support/until.ts';
@@ -89,18 +90,8 @@ test('a row whose tenant is changed while somebody has it is not claimed twice',
 /** Somebody claims the first of these jobs while another claim has begun and not looked at it yet. */
 async function overtake(database: TestDatabase) {
   await createJobs(database);
+  await createGate(database);
   await insertJobs(database, 3);
-  // Whoever is called late waits at each row for as long as the gate is shut.
-  await database.query(`
-    create function public.gate() returns boolean volatile language plpgsql as $$
-    begin
-      if current_setting('application_name') = 'late' then
-        perform pg_advisory_lock_shared(77);
-        perform pg_advisory_unlock_shared(77);
-      end if;
-      return true;
-    end $$`);
-  const late = new pg.Pool({ connectionString: database.url, application_name: 'late' });
   await using one = new Fencepost({ connection: database.url });
   await using other = new Fencepost({ connection: database.url });
   const jobs = (fencepost: Fencepost, pool: pg.Pool) =>
@@ -108,26 +99,24 @@ async function overtake(database: TestDatabase) {
       db: kyselyOn(pool),
       table: 'public.job',
       key: 'id',
-      where: () => sql<boolean>`status = 'new' and public.gate()`,
+      where: () => throughGate,
       orderBy: ['id'],
       done: 'delete',
       storage,
     });
-  const gate = await database.pool.connect();
-  await gate.query('select pg_advisory_lock(77)');
-  const coming = jobs(other, late).claim({ limit: 2 });
-  const waiting = () =>
-    database.query(`select from pg_locks where locktype = 'advisory' and not granted
-     and database = (select oid from pg_database where datname = current_database())`);
-  await until('the late claim has begun', async () => (await waiting()).length > 0);
-  const first = await jobs(one, database.pool).claim();
-  await gate.query('select pg_advisory_unlock(77)');
-  gate.release();
-  const second = await coming;
-  const ids = { first: first.map(({ row }) => row.id), second: second.map(({ row }) => row.id) };
-  await Promise.all([one.close(), other.close()]);
-  await late.end();
-  return ids;
+  let first: string[] = [];
+  const second = await overtaken(
+    database,
+    async (pool) => {
+      const claims = await jobs(other, pool).claim({ limit: 2 });
+      await other.close();
+      return claims.map(({ row }) => row.id);
+    },
+    async () => {
+      first = (await jobs(one, database.pool).claim()).map(({ row }) => row.id);
+    },
+  );
+  return { first, second };
 }
 
 test('a claim that was overtaken gets the rows behind, and as many as it asked for', async () => {

@@ -41,7 +41,7 @@ const jobs = fencepost.claims.define<Tables, 'job'>({
     : { storage: storage as 'columns' | 'sidecar', maxAttempts: 1_000 }),
 });
 
-const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0, shutOut: 0 };
+const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0, shutOut: 0, strange: 0 };
 const deadline = performance.now() + seconds * 1_000;
 await (by === 'work' ? byWorkers() : byClaims());
 await fencepost.close();
@@ -53,8 +53,8 @@ async function byClaims(): Promise<void> {
   let inARow = 0;
   while (performance.now() < deadline) {
     let failed = false;
-    const claims = await jobs.claim({ limit: batch }).catch(() => {
-      counts.failed += 1;
+    const claims = await jobs.claim({ limit: batch }).catch((error: unknown) => {
+      note(error);
       failed = true;
       return [];
     });
@@ -71,10 +71,7 @@ async function byClaims(): Promise<void> {
 
 /** Workers go on behind their last claim where that is quicker. */
 async function byWorkers(): Promise<void> {
-  await using workers = jobs.work(
-    { concurrency: batch, batch, poll: 50, onError: () => (counts.failed += 1) },
-    complete,
-  );
+  await using workers = jobs.work({ concurrency: batch, batch, poll: 50, onError: note }, complete);
   while (performance.now() < deadline && (await isLeft())) await delay(100);
   counts.claims = workers.stats().claimed;
 }
@@ -91,8 +88,16 @@ async function complete(claim: Claim<Tables['job'], Tables>): Promise<void> {
     counts.completed += 1;
   } catch (error) {
     if (error instanceof FencepostError && error.code === 'STALE_TOKEN') counts.stale += 1;
-    else counts.failed += 1;
+    else note(error);
   }
+}
+
+/** Faults make claims fail, but not with errors that are none of ours. */
+function note(error: unknown): void {
+  counts.failed += 1;
+  if (error instanceof FencepostError) return;
+  counts.strange += 1;
+  console.error(error);
 }
 
 async function isLeft(): Promise<boolean> {

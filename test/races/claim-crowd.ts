@@ -17,6 +17,7 @@ export interface ClaimCrowd extends Record<string, number | string> {
   by: string;
   rows: number;
   processes: number;
+  /** Rows of `held` take a connection each: 4 in each of 8 processes is what a server of 100 connections has room for. */
   batch: number;
   /** Milliseconds. */
   ttl: number;
@@ -54,7 +55,7 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
     return startChild(workerModule, argument);
   };
   const children = Array.from({ length: processes }, (_, worker) => start(worker));
-  const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0, shutOut: 0 };
+  const counts = { claims: 0, completed: 0, stale: 0, failed: 0, tooMany: 0, shutOut: 0, strange: 0 };
   const faults = { kills: 0, freezes: 0 };
   const over = new AbortController();
   const disturbing = disturb();
@@ -99,6 +100,7 @@ export async function raceForRows(url: string, options: ClaimCrowd): Promise<Fin
   const took = elapsed();
   const violations = [
     ...(counts.tooMany > 0 ? [`${counts.tooMany} claims of more rows than asked`] : []),
+    ...(counts.strange > 0 ? [`${counts.strange} errors that are none of ours`] : []),
     ...(counts.shutOut > 0 ? [`${counts.shutOut} workers could not claim any more`] : []),
     ...(await check(pool, storage)),
   ];
