@@ -148,6 +148,9 @@ export function claimNamedRows(
   };
 }
 
+/** A row that changed between the moment of the statement and its lock is locked as it is now, and written by no statement of that moment. */
+const refused = '=0 0 0 r';
+
 /** Takes what was picked. The token is drawn once it is locked, and once for all of it. */
 function take(table: ClaimTable, grouped: boolean): string {
   const { schema, bare, maxAttempts } = table;
@@ -173,6 +176,6 @@ function take(table: ClaimTable, grouped: boolean): string {
         where ${bare}.ctid = any (array(select fp_ctid from fencepost_picked)) and ${matches(table, 'fp_p')}
         returning ${answer}, ${bare}.*
       )
-      select * from fencepost_taken union all select null, (null::${table.rowType}).*
+      select * from fencepost_taken union all select '${refused}', (null::${table.rowType}).*
       where (select count(*) from fencepost_picked) > (select count(*) from fencepost_taken)`;
 }

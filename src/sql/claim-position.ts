@@ -43,31 +43,42 @@ export interface Free {
   readonly lock: string;
 }
 
-/**
- * The first of the free rows, in order and locked. Behind a position they are looked for in pieces, each of
- * them a range of the index: equal in all columns of the order but the last, and so on to those that differ in the
- * first. Where rows can be equal in all of them, those that are equal to the position are looked at again.
- */
+/** The first of the free rows, in order and locked: all of them, or those behind a position. */
 export function firstRows(table: ClaimTable, free: Free, from: Position | null | undefined): string {
-  const { columns, condition, order, most, lock } = free;
-  const rows = (more: string): string =>
-    `select ${columns} from ${table.table} where ${condition}${more} ${order} limit ${most} ${lock}`;
-  if (from == null) return rows('');
-  const pieces = table.order.map(
-    (_, differs) => `select * from (${rows(behind(table, from, differs))}) fp_u`,
+  if (from == null) return rowsOf(table, free);
+  const { orderFacts } = table;
+  return rowsBehind(
+    table,
+    free,
+    (place) => `${valueLiteral(from.values[place])}::${orderFacts[place]?.type}`,
   );
-  return `select * from (${pieces.reverse().join(' union all ')}) fp_u limit ${most}`;
 }
 
-/** Equal to the position in the columns before this one, and behind it in this one. */
-function behind(table: ClaimTable, { values }: Position, differs: number): string {
-  const { bare, order, orderFacts } = table;
+export function rowsOf(table: ClaimTable, free: Free, more = ''): string {
+  const { columns, condition, order, most, lock } = free;
+  return `select ${columns} from ${table.table} where ${condition}${more} ${order} limit ${most} ${lock}`;
+}
+
+/**
+ * Behind these values of the columns of the order rows are looked for in pieces, each of them a range of the index:
+ * equal in all columns but the last, and so on to those that differ in the first. Where rows can be equal in all of
+ * them, those that are equal to the values are looked at again.
+ */
+export function rowsBehind(table: ClaimTable, free: Free, value: (place: number) => string): string {
+  const pieces = table.order.map(
+    (_, differs) => `select * from (${rowsOf(table, free, behind(table, value, differs))}) fp_u`,
+  );
+  return `select * from (${pieces.reverse().join(' union all ')}) fp_u limit ${free.most}`;
+}
+
+/** Equal to the values in the columns before this one, and behind them in this one. */
+function behind(table: ClaimTable, value: (place: number) => string, differs: number): string {
+  const { bare, order } = table;
   const conditions = order.slice(0, differs + 1).map(({ name, direction }, place) => {
     const further = /\bdesc\b/.test(direction) ? '<' : '>';
     const again = place === order.length - 1 && !isTotal(table);
     const operator = place < differs ? '=' : again ? `${further}=` : further;
-    const value = `${valueLiteral(values[place])}::${orderFacts[place]?.type}`;
-    return ` and ${bare}.${identifier(name)} ${operator} ${value}`;
+    return ` and ${bare}.${identifier(name)} ${operator} ${value(place)}`;
   });
   return conditions.join('');
 }

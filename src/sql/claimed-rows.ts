@@ -14,9 +14,6 @@ const states: Readonly<Record<string, ClaimedState>> = {
 
 const noRest: Rest = [null, null, null];
 
-/** What no text stands for: a row that was locked, and had changed since the statement began. */
-const refused = '=0 0 0 r';
-
 /** What a claim answered. */
 export interface Answer {
   /** The rows that it took, in order; one that is refused stands for any number of them. */
@@ -26,8 +23,10 @@ export interface Answer {
 }
 
 export function readClaimed(rows: readonly Row[]): Answer {
+  const first = rows[0]?.fencepost;
+  if (first == null) return { rows: [], ended: null };
   const own = ownColumns(rows[0]);
-  const batch = batchHead.exec(rows[0]?.fencepost ?? '');
+  const batch = batchHead.exec(first);
   if (batch !== null) return readBatch(batch as unknown as BatchHead, rows, own);
   const read: Ranked[] = [];
   const token = { text: '0', value: 0n };
@@ -89,7 +88,7 @@ interface Ranked extends ClaimedRow {
 
 /** By hand: a regular expression and its pieces cost as much as all the rest of it. `token`: the last one, most are the same. */
 function readRow(row: Row, own: readonly string[], token: { text: string; value: bigint }): Ranked {
-  const text = row.fencepost ?? refused;
+  const text = row.fencepost ?? '';
   const first = text.indexOf(' ');
   const second = text.indexOf(' ', first + 1);
   const third = text.indexOf(' ', second + 1);

@@ -101,6 +101,27 @@ export async function claimRules({ storage, options: given, bury: end, kept }: S
     });
 
     if (kept !== undefined) {
+      test('finds nothing with one statement', async () => {
+        await using fencepost = open();
+        let statements = 0;
+        const counting = new Kysely<Tables>({
+          dialect: new PostgresDialect({ pool }),
+          log: () => {
+            statements += 1;
+          },
+        });
+        const jobs = define(fencepost, { db: counting });
+        await insert(2);
+        const claims = await jobs.claim({ limit: 2 });
+        statements = 0;
+        expect(await jobs.claim({ limit: 2 })).toEqual([]);
+        expect(statements).toBe(1);
+        await Promise.all(claims.map((claim) => claim.complete()));
+        statements = 0;
+        expect(await jobs.claim({ limit: 2 })).toEqual([]);
+        expect(statements).toBe(1);
+      });
+
       test('by many at once gives each row to one of them', async () => {
         await insert(300);
         await using one = open();

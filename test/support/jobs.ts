@@ -35,7 +35,7 @@ export function jobsOf(
   options: {
     ttl?: number;
     maxAttempts?: number;
-    orderBy?: ('id' | 'weight desc')[];
+    orderBy?: ('id' | 'id desc' | 'weight' | 'weight desc')[];
     storage?: LivingStorage;
     perKey?: { by: 'id' | 'weight'; limit: number };
   } = {},
