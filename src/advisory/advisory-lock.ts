@@ -60,6 +60,11 @@ export class AdvisoryLock extends Handle {
   }
 
   /** @internal */
+  protected get tenure(): LockConnection {
+    return this.#connection;
+  }
+
+  /** @internal */
   about(): HoldingSubject {
     const { pid } = this.#connection;
     return { ...aboutAsked(this.#asked), handle: this, token: this.token, holder: String(pid) };

@@ -55,6 +55,7 @@ export class Claim<Row, DB> extends Handle {
   /** Which attempt this is, counted from 1. Always 1 in storage `held`, which keeps no count. */
   readonly attempt: number;
   readonly #keeper: ClaimKeeper;
+  readonly #tenure: Tenure;
   readonly #claimed: ClaimedRow;
   readonly #index: number;
   #way = asItWas;
@@ -67,6 +68,7 @@ export class Claim<Row, DB> extends Handle {
     this.key = key;
     this.#index = index;
     this.#keeper = keeper;
+    this.#tenure = tenure;
     this.#claimed = claimed;
     this.row = claimed.row as Row;
     this.token = claimed.token;
@@ -98,6 +100,11 @@ export class Claim<Row, DB> extends Handle {
     const completion = new Completion(this);
     const refused = this.begin(completion);
     return refused === undefined ? completion.over : Promise.reject(refused);
+  }
+
+  /** @internal */
+  protected get tenure(): Tenure {
+    return this.#tenure;
   }
 
   /** @internal */

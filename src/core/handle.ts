@@ -35,40 +35,48 @@ export function marginOf(ttl: number): number {
  */
 export type HandleState = 'held' | 'doubtful' | 'lost' | 'released';
 
-/** Why something was lost, and the error that says so once somebody has asked for it. */
+/** What few handles have: somebody who listens for their loss, or a loss. */
 interface Loss {
-  readonly reason: LossReason;
-  readonly cause: unknown;
+  controller: AbortController | undefined;
+  reason: LossReason | undefined;
+  cause: unknown;
+  /** Made when somebody wants to see it: a stack trace for each of 100,000 would keep the process busy for a second. */
   error: LockLostError | undefined;
 }
 
 const nothingToRelease = Promise.resolve();
 
-/** What this process was granted, and the way to give it back. Every kind of lock has this shape. */
+/**
+ * What this process was granted, and the way to give it back. Every kind of lock has this shape.
+ *
+ * A process may hold 100,000 of them, which the garbage collector moves twice: so nothing is kept in two fields, and no
+ * method is private, which would be a field as well.
+ */
 export abstract class Handle implements AsyncDisposable {
   /** The key in readable form. */
   abstract readonly key: string;
-  readonly #tenure: Tenure;
   readonly #place: Place<Holding>;
-  #lost: Loss | undefined;
+  #loss: Loss | undefined;
   #releasing: Promise<void> | undefined;
-  #controller: AbortController | undefined;
 
   /** @internal */
   constructor(tenure: Tenure) {
-    this.#tenure = tenure;
     this.#place = tenure.add(this);
   }
 
+  /** What it was made with. @internal */
+  protected abstract get tenure(): Tenure;
+
   /** Compares clocks each time it is read: after a pause of the process it says `lost` before any timer has run. */
   get state(): HandleState {
-    if (this.#lost !== undefined) return 'lost';
+    if (this.lossReason !== undefined) return 'lost';
     if (this.#releasing !== undefined) return 'released';
-    if (this.#tenure.remaining() <= 0) {
+    const { tenure } = this;
+    if (tenure.remaining() <= 0) {
       this.lose('expired');
       return 'lost';
     }
-    return this.#tenure.doubtful ? 'doubtful' : 'held';
+    return tenure.doubtful ? 'doubtful' : 'held';
   }
 
   /**
@@ -78,9 +86,12 @@ export abstract class Handle implements AsyncDisposable {
    * looks at the clock, and not a signal that it put aside.
    */
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.state === 'lost' && !this.#controller.signal.aborted) this.#controller.abort(this.#loss);
-    return this.#controller.signal;
+    this.#loss ??= noLoss();
+    const loss = this.#loss;
+    loss.controller ??= new AbortController();
+    const { signal } = loss.controller;
+    if (this.state === 'lost' && !signal.aborted) loss.controller.abort(errorOf(this, loss));
+    return signal;
   }
 
   /**
@@ -90,7 +101,7 @@ export abstract class Handle implements AsyncDisposable {
   assertHeld(): void {
     const state = this.state;
     if (state === 'released') throw new StateError(`${this.key} was released`);
-    if (state === 'lost') throw this.#loss;
+    if (state === 'lost') throw errorOf(this, this.#loss);
   }
 
   /**
@@ -99,8 +110,10 @@ export abstract class Handle implements AsyncDisposable {
    * grace is free at once.
    */
   release(): Promise<void> {
-    const over = this.state === 'lost' && this.#lost?.reason !== 'revoked';
-    this.#releasing ??= over ? nothingToRelease : this.#release();
+    const over = this.state === 'lost' && this.lossReason !== 'revoked';
+    if (this.#releasing !== undefined) return this.#releasing;
+    if (!over) this.#place.leave(this);
+    this.#releasing = over ? nothingToRelease : this.return();
     return this.#releasing;
   }
 
@@ -111,12 +124,12 @@ export abstract class Handle implements AsyncDisposable {
 
   /** Whether it is given back, or being so. @internal */
   protected get releasing(): boolean {
-    return this.#lost === undefined && this.#releasing !== undefined;
+    return this.lossReason === undefined && this.#releasing !== undefined;
   }
 
   /** Why it was lost, if it was. @internal */
   protected get lossReason(): LossReason | undefined {
-    return this.#lost?.reason;
+    return this.#loss?.reason;
   }
 
   /** What events say of it. @internal */
@@ -128,14 +141,6 @@ export abstract class Handle implements AsyncDisposable {
   /** This process has nothing to do with the lock any more. @internal */
   protected abstract ended(): void;
 
-  /** Made when somebody wants to see it: a stack trace for each of 100,000 would keep the process busy for a second. */
-  get #loss(): LockLostError {
-    const { reason, cause } = this.#lost ?? { reason: 'expired', cause: undefined };
-    const error = this.#lost?.error ?? new LockLostError(this.key, reason, { cause });
-    if (this.#lost !== undefined) this.#lost.error = error;
-    return error;
-  }
-
   /** It ends as by a release, of which the server knows already. @internal */
   protected given(): void {
     this.#releasing ??= nothingToRelease;
@@ -145,17 +150,20 @@ export abstract class Handle implements AsyncDisposable {
 
   /** What holds it dies, as in a crash. @internal */
   die(): Promise<void> {
-    return this.#tenure.die();
+    return this.tenure.die();
   }
 
   /** What holds it has ended. @internal */
   lose(reason: LossReason, cause?: unknown): void {
-    if (this.#lost !== undefined || this.#releasing !== undefined) return;
-    this.#lost = { reason, cause, error: undefined };
+    if (this.lossReason !== undefined || this.#releasing !== undefined) return;
+    this.#loss ??= noLoss();
+    const loss = this.#loss;
+    loss.reason = reason;
+    loss.cause = cause;
     this.#place.leave(this);
     this.ended();
     if (points.loss.hasSubscribers) points.loss.publish({ ...this.about(), reason, cause });
-    this.#controller?.abort(this.#loss);
+    loss.controller?.abort(errorOf(this, loss));
   }
 
   /** Tells the server, and then that it has ended. @internal */
@@ -166,9 +174,18 @@ export abstract class Handle implements AsyncDisposable {
       this.ended();
     }
   }
+}
 
-  #release(): Promise<void> {
-    this.#place.leave(this);
-    return this.return();
-  }
+const noLoss = (): Loss => ({
+  controller: undefined,
+  reason: undefined,
+  cause: undefined,
+  error: undefined,
+});
+
+function errorOf({ key }: Handle, loss: Loss | undefined): LockLostError {
+  if (loss === undefined) return new LockLostError(key, 'expired');
+  const { reason = 'expired', cause } = loss;
+  loss.error ??= new LockLostError(key, reason, { cause });
+  return loss.error;
 }

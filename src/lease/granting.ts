@@ -16,7 +16,7 @@ import { reconcile } from './failover.ts';
 import type { FirstTry } from './first-try.ts';
 import { FixedTerm } from './fixed-term.ts';
 import { type Grants, type Kinds, kindsOf, type Reply } from './kinds.ts';
-import { Lease, type LeaseKeeper } from './lease.ts';
+import { Lease, type LeaseKeeper, type LeaseOrigin, TotalLease } from './lease.ts';
 import { resourceText, type Sort, topicOf } from './resource.ts';
 import { Returning } from './returning.ts';
 import { Revocations } from './revocations.ts';
@@ -48,6 +48,7 @@ export class Granting implements LeaseKeeper {
   readonly schema: string;
   readonly #context: LeaseContext;
   readonly #kinds = new WeakMap<Holder, Kinds>();
+  readonly #origins = new Map<Sort, LeaseOrigin>();
   readonly #returning: Returning;
   /** What this process holds and has not given back. */
   readonly #leases = new Chain<Lease>();
@@ -236,8 +237,11 @@ export class Granting implements LeaseKeeper {
     await Promise.all(releasing);
   }
 
-  #lease(tenure: LeaseTenure, held: readonly [Held, ...Held[]], { sort, acquisition }: Told): Lease {
-    const lease = new Lease(this, tenure, held, sort);
+  #lease(tenure: LeaseTenure, [held, total]: readonly [Held, ...Held[]], { sort, acquisition }: Told): Lease {
+    const origin = this.#origins.get(sort) ?? { keeper: this, sort };
+    this.#origins.set(sort, origin);
+    const lease =
+      total === undefined ? new Lease(origin, tenure, held) : new TotalLease(origin, tenure, held, total);
     lease.place = this.#leases.add(lease);
     if (points.grant.hasSubscribers)
       points.grant.publish({ ...lease.about(), waited: acquisition?.waited ?? 0 });

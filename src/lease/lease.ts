@@ -37,6 +37,12 @@ export interface LeaseKeeper {
   ended(lease: Lease): void;
 }
 
+/** Where leases come from: what all of one sort have in common. */
+export interface LeaseOrigin {
+  readonly keeper: LeaseKeeper;
+  readonly sort: Sort;
+}
+
 /**
  * A lease that this process was granted. `signal` aborts before the server lets anybody else have it. What
  * `assertHeld` says may be over by the time of the next write: only `guard` holds until that commits.
@@ -48,22 +54,16 @@ export class Lease extends Handle {
   readonly token: bigint;
   /** Which of its slots this is: with `slots: 5` one of 0 to 4. 0 for an exclusive lease. */
   readonly slot: number;
-  /** With a limit over all tenants, the row of that. @internal */
-  readonly total: Held | undefined;
   /** Among what its process holds. @internal */
   place: Place<Lease> | undefined;
-  readonly #keeper: LeaseKeeper;
+  readonly #origin: LeaseOrigin;
   readonly #tenure: LeaseTenure;
-  readonly #sort: Sort;
 
   /** @internal */
-  constructor(keeper: LeaseKeeper, tenure: LeaseTenure, held: readonly [Held, ...Held[]], sort: Sort) {
-    const [{ resource, slot, token }, total] = held;
+  constructor(origin: LeaseOrigin, tenure: LeaseTenure, { resource, slot, token }: Held) {
     super(tenure);
-    this.#keeper = keeper;
+    this.#origin = origin;
     this.#tenure = tenure;
-    this.#sort = sort;
-    this.total = total;
     this.tenant = resource.tenant;
     this.name = resource.name;
     this.slot = slot;
@@ -75,13 +75,24 @@ export class Lease extends Handle {
   }
 
   /** @internal */
+  protected get tenure(): LeaseTenure {
+    return this.#tenure;
+  }
+
+  /** @internal */
   get resource(): Resource {
     return this;
   }
 
+  /** With a limit over all tenants, the row of that. @internal */
+  get total(): Held | undefined {
+    return undefined;
+  }
+
   /** The rows that it is made of: its own, which is the lease itself, and that of the total. @internal */
   get held(): readonly [Held, ...Held[]] {
-    return this.total === undefined ? [this] : [this, this.total];
+    const { total } = this;
+    return total === undefined ? [this] : [this, total];
   }
 
   /**
@@ -104,20 +115,9 @@ export class Lease extends Handle {
    * });
    */
   guard(transaction: CallerTransaction): Promise<void> {
-    if (!spans.guard.hasSubscribers) return this.#guard(transaction);
-    return spans.guard.tracePromise(() => this.#guard(transaction), this.about());
-  }
-
-  async #guard(transaction: CallerTransaction): Promise<void> {
-    try {
-      const statement = guardLease(this.#keeper.schema, this.held);
-      const [row] = await runIn('transaction', transaction, statement);
-      if (row?.inside !== 'true') throw notInTransaction('transaction', 'a client outside of one');
-    } catch (cause) {
-      if (sqlStateOf(cause) === staleToken || isOlderThanTakeover(cause))
-        throw new StaleTokenError(this.key, this.token, { cause });
-      throw databaseFailure(`guard ${this.key}`, cause, this.#keeper.schema);
-    }
+    const { schema } = this.#origin.keeper;
+    if (!spans.guard.hasSubscribers) return guardIn(transaction, this, schema);
+    return spans.guard.tracePromise(() => guardIn(transaction, this, schema), this.about());
   }
 
   /**
@@ -151,19 +151,18 @@ export class Lease extends Handle {
   async handOver(options?: HandOverOptions): Promise<string> {
     const within = readWithin(options);
     this.assertHeld();
-    if (!spans.release.hasSubscribers) return this.#handOver(within);
-    return spans.release.tracePromise(() => this.#handOver(within), { ...this.about(), how: 'handed over' });
-  }
-
-  async #handOver(within: number): Promise<string> {
-    const handed = { held: this.held, secret: randomUUID() };
-    if (await this.#keeper.handOver(this.#tenure, handed, within)) {
-      this.given();
-      return textOfHandOver(handed);
-    }
-    this.lose('expired');
-    if (this.state === 'released') throw new StateError(`${this.key} was released`);
-    throw new LockLostError(this.key, this.lossReason ?? 'expired');
+    const hand = async (): Promise<string> => {
+      const handed = { held: this.held, secret: randomUUID() };
+      if (await this.#origin.keeper.handOver(this.#tenure, handed, within)) {
+        this.given();
+        return textOfHandOver(handed);
+      }
+      this.lose('expired');
+      if (this.state === 'released') throw new StateError(`${this.key} was released`);
+      throw new LockLostError(this.key, this.lossReason ?? 'expired');
+    };
+    if (!spans.release.hasSubscribers) return hand();
+    return spans.release.tracePromise(hand, { ...this.about(), how: 'handed over' });
   }
 
   /** Whether it lives, or ends, with this holder. @internal */
@@ -174,7 +173,7 @@ export class Lease extends Handle {
   /** Its term ends now, as if nobody had renewed it. @internal */
   async expire(): Promise<void> {
     this.assertHeld();
-    await this.#keeper.expire(this.#tenure, this.held);
+    await this.#origin.keeper.expire(this.#tenure, this.held);
     this.lose('expired');
   }
 
@@ -188,7 +187,7 @@ export class Lease extends Handle {
   about(): HoldingSubject {
     const { token } = this;
     return {
-      ...aboutResource(this, this.#sort),
+      ...aboutResource(this, this.#origin.sort),
       handle: this,
       token,
       holder: this.#tenure.holder.id,
@@ -198,18 +197,48 @@ export class Lease extends Handle {
   /** @internal */
   protected override return(): Promise<void> {
     if (spans.release.hasSubscribers) return super.return();
-    return this.#keeper.takeBack(this.#tenure, this) ?? super.return();
+    return this.#origin.keeper.takeBack(this.#tenure, this) ?? super.return();
   }
 
   /** @internal */
   protected giveBack(): Promise<void> {
-    if (!spans.release.hasSubscribers) return this.#keeper.giveBack(this.#tenure, this.held, this);
+    if (!spans.release.hasSubscribers) return this.#origin.keeper.giveBack(this.#tenure, this.held, this);
     const event = { ...this.about(), how: 'released' as const };
-    return spans.release.tracePromise(() => this.#keeper.giveBack(this.#tenure, this.held, this), event);
+    return spans.release.tracePromise(
+      () => this.#origin.keeper.giveBack(this.#tenure, this.held, this),
+      event,
+    );
   }
 
   /** @internal */
   protected ended(): void {
-    this.#keeper.ended(this);
+    this.#origin.keeper.ended(this);
+  }
+}
+
+/** With a limit over all tenants. */
+export class TotalLease extends Lease {
+  readonly #total: Held;
+
+  /** @internal */
+  constructor(origin: LeaseOrigin, tenure: LeaseTenure, held: Held, total: Held) {
+    super(origin, tenure, held);
+    this.#total = total;
+  }
+
+  override get total(): Held {
+    return this.#total;
+  }
+}
+
+async function guardIn(transaction: CallerTransaction, lease: Lease, schema: string): Promise<void> {
+  const { held, key, token } = lease;
+  try {
+    const [row] = await runIn('transaction', transaction, guardLease(schema, held));
+    if (row?.inside !== 'true') throw notInTransaction('transaction', 'a client outside of one');
+  } catch (cause) {
+    if (sqlStateOf(cause) === staleToken || isOlderThanTakeover(cause))
+      throw new StaleTokenError(key, token, { cause });
+    throw databaseFailure(`guard ${key}`, cause, schema);
   }
 }
