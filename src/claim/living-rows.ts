@@ -91,10 +91,17 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
 
   async claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]> {
     this.#claimed = table;
-    const taken = await this.#claiming.claim(table, (holder) =>
-      statementsOf(table).claimNamedRows(table, holder, keys),
-    );
-    return this.#hand(table, taken);
+    let claims: Claim<Row, DB>[] = [];
+    for (let tries = 1; ; tries += 1) {
+      const taking = this.#claiming.claim(table, (holder) =>
+        statementsOf(table).claimNamedRows(table, holder, keys),
+      );
+      const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
+      if (taken === undefined) return claims;
+      claims = [...claims, ...this.#hand(table, taken)];
+      // Refused is a row that changed meanwhile, whoever changed what of it: it may be free.
+      if (taken.refused === 0 || tries === mostTries) return claims;
+    }
   }
 
   async aside(table: ClaimTable, limit: number, tenant: unknown): Promise<AsideRow<Row>[]> {

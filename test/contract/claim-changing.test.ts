@@ -20,6 +20,11 @@ for (const storage of [...livingStorages, 'held'] as const) {
       storage: storage as 'columns',
     });
 
+  const ways = {
+    claim: (jobs: ReturnType<typeof define>) => jobs.claim({ limit: 3 }),
+    claimKeys: (jobs: ReturnType<typeof define>) => jobs.claimKeys([1, 2, 3]),
+  };
+
   for (const [what, change, expected] of [
     ['are claimed as they are now', 'update public.job set weight = 7 where id = 2', { 1: 0, 2: 7, 3: 0 }],
     [
@@ -29,26 +34,29 @@ for (const storage of [...livingStorages, 'held'] as const) {
     ],
     ['are left alone when they are gone', 'delete from public.job where id = 2', { 1: 0, 3: 0 }],
   ] as const) {
-    test(`${storage}: rows that change meanwhile ${what}`, async () => {
-      await using database = await createDatabase();
-      await createJobs(database);
-      await createGate(database);
-      await using fencepost = new Fencepost({ connection: database.url });
-      await define(fencepost, database.pool, sql<boolean>`status = 'new'`).ensure();
-      await insertJobs(database, 3);
-      const claimed = await overtaken(
-        database,
-        async (pool) => {
-          const claims = await define(fencepost, pool).claim({ limit: 3 });
-          await Promise.all(claims.map((claim) => claim.complete()));
-          return claims;
-        },
-        () => database.query(change),
-      );
-      expect(Object.fromEntries(claimed.map(({ row }) => [row.id, row.weight]))).toEqual(expected);
-      const done = await database.query(`select from public.job where status = 'done'`);
-      expect(done).toHaveLength(Object.keys(expected).length);
-    });
+    test.each(Object.entries(ways))(
+      `${storage}, %s: rows that change meanwhile ${what}`,
+      async (_, claim) => {
+        await using database = await createDatabase();
+        await createJobs(database);
+        await createGate(database);
+        await using fencepost = new Fencepost({ connection: database.url });
+        await define(fencepost, database.pool, sql<boolean>`status = 'new'`).ensure();
+        await insertJobs(database, 3);
+        const claimed = await overtaken(
+          database,
+          async (pool) => {
+            const claims = await claim(define(fencepost, pool));
+            await Promise.all(claims.map((claim) => claim.complete()));
+            return claims;
+          },
+          () => database.query(change),
+        );
+        expect(Object.fromEntries(claimed.map(({ row }) => [row.id, row.weight]))).toEqual(expected);
+        const done = await database.query(`select from public.job where status = 'done'`);
+        expect(done).toHaveLength(Object.keys(expected).length);
+      },
+    );
   }
 }
 
