@@ -1,6 +1,6 @@
 -- The trigger on a user's table, after each statement: tells that rows may have come, when somebody wants to know. A
 -- NOTIFY makes the commits of the whole database wait for each other, so it is sent once, and then when somebody has
--- asked anew: not at all while all workers are busy, and at most 20 times a second.
+-- asked anew: not at all while all workers are busy, and at most every few milliseconds (claim_wanted).
 create or replace function claim_wake() returns trigger
 language plpgsql volatile security definer
 set search_path from current

@@ -217,7 +217,7 @@ export const knownBugs: readonly KnownBug[] = [
   },
   {
     name: 'a cached "held" flag',
-    edits: [src('core/handle', 'if (this.#tenure.remaining() <= 0) {', 'if (false) {')],
+    edits: [src('core/handle', 'if (tenure.remaining() <= 0) {', 'if (false) {')],
     test: faults('frozen-process', 'code that blocked the event loop past the ttl'),
   },
   {
