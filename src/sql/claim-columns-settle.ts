@@ -125,7 +125,8 @@ export function retryRows(table: ClaimTable, keys: readonly (readonly unknown[])
   return {
     name: 'retry_rows',
     text: `with retried as (
-        update ${table.table} set fencepost_holder = null, fencepost_due = '-infinity', fencepost_attempts = 0
+        update ${table.table} set fencepost_holder = null, fencepost_due = '-infinity', fencepost_attempts = 0,
+          fencepost_error = null
         from ${unnest(table, 1)} as fp_a(${keyNames(table)})
         where ${matches(table, 'fp_a')} and fencepost_holder = ${nobody} returning 1
       )
