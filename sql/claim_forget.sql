@@ -9,10 +9,11 @@ declare
   v_settled integer[];
   v_entries bigint;
 begin
+  -- Is true: hashed. A join would compare each row with each of them, a second for a thousand of 10,000.
   v_rows := array(
     select r from claim_batch_rows r
-    where r.source_id = p_source and r.holder_id not in (select id from holder) and (r.tenant, r.key, r.token) in (
-      select a.tenant, a.key, a.token from unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token)));
+    where r.source_id = p_source and r.holder_id not in (select id from holder) and ((r.tenant, r.key, r.token) in (
+      select a.tenant, a.key, a.token from unnest(p_tenants, p_keys, p_tokens) a(tenant, key, token))) is true);
   v_settled := claim_settle_batch(
     p_source, array(select (r).token from unnest(v_rows) r), array(select (r).place from unnest(v_rows) r));
   with forgotten as (

@@ -17,10 +17,13 @@ import type { ClaimContext } from './register.ts';
 import type { AsideRow, RowStore } from './row-store.ts';
 import { Settling } from './settling.ts';
 import type { UserDatabase } from './user-database.ts';
-import { Walk, walks } from './walk.ts';
+import { longest, Walk, walks } from './walk.ts';
 
 /** How often rows that others got just then are made up for. Each time somebody else has got on. */
 const mostTries = 20;
+
+/** How often it is looked for claims of rows that are gone, while there seem to be some, in milliseconds. */
+const soon = 100;
 
 /** Claims that live on the holder of this process: kept in columns of the table, or beside it. */
 export class LivingRows<Row, DB> implements RowStore<Row, DB> {
@@ -34,6 +37,9 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   /** The table that something was claimed of. */
   #claimed: ClaimTable | undefined;
   #forgot: Moment | undefined;
+  #forgetting: Promise<void> | undefined;
+  /** When others than fresh rows were looked at last, and none was wanted. */
+  #unwanted: Moment | undefined;
   /** Where the next claim goes on that goes round groups; undefined at the end of a round. */
   #cursor: Cursor;
 
@@ -52,7 +58,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
     inOrder: boolean,
   ): Promise<Claim<Row, DB>[]> {
     this.#claimed = table;
-    await this.#forgetNowAndThen(table);
+    this.#forgetAfter(this.#definition.ttl, table);
     let claims: Claim<Row, DB>[] = [];
     let fresh = true;
     const walk = inOrder || !walks(table) ? undefined : this.#walk;
@@ -61,7 +67,8 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       const cursor = this.#cursor;
       const from = walk?.next(tenant);
       const began = this.#context.clock.now();
-      const asked = { limit: left, tenant, cursor, fresh, from };
+      const alone = !inOrder && this.#alone < Infinity;
+      const asked = { limit: left, tenant, cursor, fresh, from, alone };
       const taking = this.#claiming.claim(table, (holder) =>
         statementsOf(table).claimRows(table, holder, asked),
       );
@@ -69,6 +76,11 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
       const taken = await (claims.length === 0 ? taking : taking.catch(() => undefined));
       if (taken === undefined) return claims;
       const { claimed, aside, refused, others } = taken;
+      // There were said to be others than fresh rows, and none is wanted: they do not match, come later, or are gone.
+      if (!fresh && aside === 0 && claimed.every(({ attempt }) => attempt === 1)) {
+        this.#unwanted = this.#context.clock.now();
+        this.#forgetAfter(soon, table);
+      }
       fresh &&= !others;
       const short = claimed.length + refused + aside < left;
       if (from !== undefined && !others)
@@ -86,7 +98,14 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
 
   /** Until claims that are not in order look from the start again. */
   get looksAgain(): number {
-    return this.#walk.rest;
+    return Math.min(this.#walk.rest, this.#alone);
+  }
+
+  /** For so many milliseconds claims that are not in order look at fresh rows alone; Infinity when they look at all. */
+  get #alone(): number {
+    if (this.#unwanted === undefined) return Infinity;
+    const left = longest - elapsed(this.#unwanted, this.#context.clock.now());
+    return left > 0 ? left : Infinity;
   }
 
   async claimKeys(table: ClaimTable, keys: readonly (readonly unknown[])[]): Promise<Claim<Row, DB>[]> {
@@ -122,8 +141,7 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
   }
 
   async forget(table: ClaimTable): Promise<void> {
-    if (table.names === undefined) return;
-    while (Number((await this.#database.query(forgetRows(table, true)))[0]?.answer) > 0);
+    if (table.names !== undefined) await this.#forgetAll(table, true);
   }
 
   abandon(claim: Claim<Row, DB>): void {
@@ -136,17 +154,25 @@ export class LivingRows<Row, DB> implements RowStore<Row, DB> {
 
   async close(): Promise<void> {
     const claims = this.#batches.list().flatMap((batch) => batch.claims);
-    await Promise.allSettled(claims.map((claim) => claim.release()));
+    await Promise.allSettled([this.#forgetting, ...claims.map((claim) => claim.release())]);
   }
 
-  /** Claims beside the table outlive their rows, and would be looked at by each claim. */
-  async #forgetNowAndThen(table: ClaimTable): Promise<void> {
+  /** Claims beside the table outlive their rows, and would be looked at by each claim. Not more often than after so long. */
+  #forgetAfter(time: number, table: ClaimTable): void {
     const { clock } = this.#context;
     const now = clock.now();
     this.#forgot ??= now;
-    if (table.names === undefined || elapsed(this.#forgot, now) < this.#definition.ttl) return;
+    if (table.names === undefined || elapsed(this.#forgot, now) < time) return;
     this.#forgot = now;
-    await this.#database.query(forgetRows(table, false));
+    this.#forgetting ??= this.#forgetAll(table, false)
+      .catch(() => {})
+      .finally(() => {
+        this.#forgetting = undefined;
+      });
+  }
+
+  async #forgetAll(table: ClaimTable, all: boolean): Promise<void> {
+    while (Number((await this.#database.query(forgetRows(table, all)))[0]?.answer) > 0);
   }
 
   /** The claims of rows that one statement took. */

@@ -6,7 +6,7 @@ import type { ClaimTable } from '../sql/claim-table.ts';
 /** A look from the start that took less is not worth a longer statement to be spared, in milliseconds. */
 const quick = 10;
 /** Longest time for which claims do not look from the start, in milliseconds. */
-const longest = 1_000;
+export const longest = 1_000;
 
 /**
  * Where the claims of workers begin to look. What they claimed, and what is done and cannot be vacuumed because of some

@@ -18,6 +18,8 @@ export interface Asked {
   readonly cursor?: Cursor;
   /** Looks at rows alone that nobody ever had, where that is quicker; it may find that there are others to look at. */
   readonly fresh?: boolean;
+  /** Does not find that: a moment ago none of the others was wanted. */
+  readonly alone?: boolean;
   /**
    * Behind which position it looks for rows that nobody has; null is the start. Then the answer says where it ended.
    * Undefined for a claim that is no part of a walk.

@@ -15,13 +15,13 @@ export const largeClaim = 100;
  * due again. Then it says that there are others, and takes none.
  */
 export function claimFresh(table: ClaimTable, { id, epoch }: Claimant, asked: Asked): Statement {
-  const { limit, tenant, from } = asked;
+  const { limit, tenant, from, alone = false } = asked;
   const schema = identifier(table.schema);
   const { source } = namesOf(table);
   return {
     name: 'claim_fresh_rows',
     text: `select case when fp_l.open then fp_f.fencepost else '=0 0 0 o' end as fencepost, (fp_f.fp_row).*
-      from ${schema}.claim_look(${source}, ${limit >= largeClaim}, $6::bigint, ${hasNumbers(table)}) fp_l
+      from ${schema}.claim_look(${source}, ${limit >= largeClaim}, $6::bigint, ${hasNumbers(table)}, ${alone}) fp_l
       left join lateral ${schema}.claim_run(
         case when fp_l.open then $5 end, $7, $1::uuid, $2::integer, $3::integer, $4::text,
         fp_l.seen, fp_l.flight, fp_l.entries, fp_l.runs) as fp_f(fencepost text, fp_row ${table.rowType}) on true`,

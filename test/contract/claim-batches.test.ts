@@ -224,7 +224,7 @@ test('a large claim does not wait for ever for one that does not end', async () 
   );
   const frozen = await database.pool.connect();
   await frozen.query('begin');
-  await frozen.query('select fencepost.claim_look($1, true, 0, true)', [source]);
+  await frozen.query('select fencepost.claim_look($1, true, 0, true, false)', [source]);
   expect(idsOf(await jobs(fencepost).claim({ limit: 100 }))).toEqual(['1', '2', '3']);
   await frozen.query('rollback');
   frozen.release();

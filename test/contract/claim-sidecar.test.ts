@@ -4,7 +4,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { createGate, overtaken, throughGate } from '../support/gate.ts';
-import { createJobs, insertJobs, jobsOf, kyselyOn } from '../support/jobs.ts';
+import { createJobs, insertJobs, type JobTables, jobsOf, kyselyOn } from '../support/jobs.ts';
 import { plant } from '../support/plant.ts';
 import { until } from '../support/until.ts';
 import { buryHolders, claimRules } from './claim-rules.ts';
@@ -144,7 +144,8 @@ test('claims of rows that are gone are forgotten: what is left of dead workers s
   await claims[1]?.release({ error: 'no' });
   await buryHolders(database);
   await database.query('delete from public.job where id <> 6');
-  const jobs = jobsOf(other, database.pool, { storage, ttl: 1_500 });
+  // As soon as a claim meets them, and not with the ttl.
+  const jobs = jobsOf(other, database.pool, { storage, ttl: 3_600_000 });
   const claimed = await jobs.claim({ limit: 9 });
   expect(claimed.map(({ row }) => row.id)).toEqual(['6']);
   await until('those of the dead are forgotten', async () => {
@@ -241,4 +242,36 @@ test('keys of all types are the same rows in sessions of all settings', async ()
   await again[1]?.complete(async () => {});
   expect(await database.query('select from key')).toEqual([]);
   await odd.end();
+});
+
+test('what nobody wants of rows that were claimed before does not keep workers from fresh ones, nor fresh ones from the others', async () => {
+  await using database = await createDatabase();
+  await createJobs(database);
+  await insertJobs(database, 2);
+  await using fencepost = new Fencepost({ connection: database.url });
+  const ran: string[] = [];
+  const db = new Kysely<JobTables>({
+    dialect: new PostgresDialect({ pool: database.pool }),
+    log: ({ query }) => void ran.push(query.sql),
+  });
+  const jobs = jobsOf(fencepost, database.pool, { storage, db, orderBy: ['weight desc', 'id'] });
+  for (const claim of await jobs.claim({ limit: 2 })) await claim.release({ error: 'no' });
+  // They wait for nothing any more. Somebody has put off the first one, and the other one comes last.
+  await database.query(
+    `update fencepost.claim set holder_id = '00000000-0000-0000-0000-000000000000', due = now()`,
+  );
+  await database.query(`update public.job set status = 'off' where id = 1`);
+  await database.query('update public.job set weight = -1 where id = 2');
+  await insertJobs(database, 100);
+  const began = performance.now();
+  await using workers = jobs.work({ concurrency: 1, batch: 1, poll: '1h' }, async () => {});
+  await until('all are done', async () => {
+    const left = await database.query(`select from public.job where status = 'new'`);
+    return left.length === 0;
+  });
+  const looks = ran.filter((sql) => sql.includes('fencepost_left')).length;
+  console.log(`${ran.length} statements, ${looks} of them at all there is`);
+  expect(looks).toBeGreaterThan(0);
+  expect(looks).toBeLessThan(4 + (performance.now() - began) / 1_000);
+  expect(workers.stats()).toMatchObject({ completed: 101 });
 });

@@ -37,6 +37,7 @@ export function jobsOf(
     maxAttempts?: number;
     orderBy?: ('id' | 'id desc' | 'weight' | 'weight desc')[];
     storage?: LivingStorage;
+    db?: Kysely<JobTables>;
     perKey?: { by: 'id' | 'weight'; limit: number };
   } = {},
 ) {
