@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { ArgumentError } from './errors.ts';
-import { storableText } from './options.ts';
+import { isStorable, storableText } from './options.ts';
 
 /**
  * What a lock is about: a string, a list of parts, or a number that is used as it is.
@@ -88,15 +88,20 @@ function encodedParts(argument: string, key: Exclude<Key, bigint>): string {
 function parts(argument: string, key: Exclude<Key, bigint>): string[] {
   if (typeof key === 'string') return [storableText(argument, key)];
   if (Array.isArray(key) && key.length > 0) {
-    return Array.from(key, (part, position) => partText(`${argument}[${position}]`, part));
+    const texts: string[] = [];
+    for (let place = 0; place < key.length; place += 1) texts.push(partText(argument, place, key[place]));
+    return texts;
   }
   throw new ArgumentError(argument, 'a string, a bigint, or an array of at least one part', key);
 }
 
-function partText(argument: string, part: unknown): string {
-  if (typeof part === 'string') return storableText(argument, part);
+function partText(argument: string, place: number, part: unknown): string {
   if (typeof part === 'bigint' || Number.isSafeInteger(part)) return String(part);
-  throw new ArgumentError(argument, 'a string, a safe integer or a bigint', part);
+  if (typeof part === 'string' && isStorable(part)) return part;
+  // Its name is made for those that fail: of each part of each lock it costs as much as the rest.
+  const name = `${argument}[${place}]`;
+  if (typeof part === 'string') return storableText(name, part);
+  throw new ArgumentError(name, 'a string, a safe integer or a bigint', part);
 }
 
 function netstring(text: string): string {

@@ -104,8 +104,12 @@ export function text(limits: { readonly minBytes?: number; readonly maxBytes: nu
 
 /** A string that Postgres can store: it has no NUL, and no half of a surrogate pair, which UTF-8 cannot express. */
 export function storableText(argument: string, value: unknown): string {
-  if (typeof value === 'string' && value.isWellFormed() && !value.includes('\0')) return value;
+  if (typeof value === 'string' && isStorable(value)) return value;
   throw new ArgumentError(argument, 'a string without NUL and without lone surrogates', value);
+}
+
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
 }
 
 export function signal(): Check<AbortSignal> {

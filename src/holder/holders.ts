@@ -19,17 +19,31 @@ export class Holders {
   async use(ttl: number): Promise<Holder> {
     const present = this.#opening.get(ttl);
     if (present !== undefined) {
-      const holder = await present.catch(() => undefined);
-      if (holder?.live) return holder;
+      const holder = await present;
+      if (holder.live) return holder;
       // Whoever sees the dead one first opens the next; the others find that one in its place.
       if (this.#opening.get(ttl) !== present) return this.use(ttl);
     }
+    return this.#open(ttl);
+  }
+
+  /**
+   * The holder that was opened last, or is being opened: perhaps it is dead by now. All who wait for it fail together
+   * when the server does not answer: one after the other, the last of a thousand would wait for three hours.
+   */
+  async opening(ttl: number): Promise<Holder> {
+    return this.#opening.get(ttl) ?? this.#open(ttl);
+  }
+
+  async #open(ttl: number): Promise<Holder> {
     if (this.#closed) throw closedError();
     const opening = Holder.open(this.#context, ttl);
     this.#opening.set(ttl, opening);
     opening.then(
       (holder) => this.#opened.set(ttl, holder),
-      () => {},
+      () => {
+        if (this.#opening.get(ttl) === opening) this.#opening.delete(ttl);
+      },
     );
     return opening;
   }

@@ -86,6 +86,11 @@ export class Granting implements LeaseKeeper {
     return this.#context.holders.present(ttl);
   }
 
+  /** Ends when a holder has been opened. */
+  opening(ttl: number): Promise<unknown> {
+    return this.#context.holders.opening(ttl);
+  }
+
   send(first: FirstTry, holder: Holder): void {
     this.#context.commands.enqueue(this.#kindsOf(holder).acquire.living, first);
   }

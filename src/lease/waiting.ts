@@ -1,6 +1,7 @@
 import { within } from '../core/abort.ts';
 import type { Acquisition } from '../core/acquisition.ts';
 import { type Clock, elapsed } from '../core/clock.ts';
+import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
 import type { Notifications } from '../session/notifications.ts';
 import type { Refusal } from '../sql/lease.ts';
@@ -8,7 +9,7 @@ import type { Call, Wanted } from './call.ts';
 import { type Begun, FirstTry } from './first-try.ts';
 import type { Granting } from './granting.ts';
 import type { Lease } from './lease.ts';
-import { Lines } from './lines.ts';
+import { Lines, type Place } from './lines.ts';
 
 /** How long a call waits for a lease, and what may end it early. */
 export interface Patience {
@@ -65,10 +66,36 @@ export class Waiting {
   /** As `until`, for a call that nothing ends early, nobody listens to, and whose lease lives on a heartbeat. */
   promptly(granting: Granting, call: Call): Promise<Lease | undefined> {
     if (this.#closed) return Promise.reject(closedError());
-    const holder = granting.present(call.ttl);
-    if (holder === undefined) return this.goOn(call, undefined);
     const place = call.waits ? this.#lines.enter(call) : undefined;
-    if (place?.mayTry === false) return this.goOn(call, { place, listening: false, outcome: undefined });
+    const holder = granting.present(call.ttl);
+    return holder === undefined
+      ? this.#onceOpen(granting, call, place)
+      : this.#send(granting, call, place, holder);
+  }
+
+  /** The first calls of a process wait together for its holder. */
+  async #onceOpen(granting: Granting, call: Call, place: Place | undefined): Promise<Lease | undefined> {
+    this.#calls += 1;
+    try {
+      await granting.opening(call.ttl);
+      if (this.#closed) throw closedError();
+    } catch (error) {
+      place?.leave(false);
+      throw error;
+    } finally {
+      this.ended();
+    }
+    return this.#send(granting, call, place, granting.present(call.ttl));
+  }
+
+  #send(
+    granting: Granting,
+    call: Call,
+    place: Place | undefined,
+    holder: Holder | undefined,
+  ): Promise<Lease | undefined> {
+    if (holder === undefined || place?.mayTry === false)
+      return this.goOn(call, { place, listening: false, outcome: undefined });
     place?.asks();
     const { listening } = this.#notifications;
     if (listening) place?.hear();
@@ -78,7 +105,7 @@ export class Waiting {
     });
   }
 
-  goOn(call: Call, begun: Begun | undefined): Promise<Lease | undefined> {
+  goOn(call: Call, begun: Begun): Promise<Lease | undefined> {
     const wait = call.waits ? Infinity : 0;
     return this.until({ wait, signal: undefined, acquisition: undefined }, call, begun);
   }

@@ -111,3 +111,28 @@ test('close waits for first tries, and releases what they are granted', async ()
   await expect(behind).rejects.toThrow(StateError);
   expect(await heldOnServer(database)).toEqual([]);
 });
+
+test('calls that wait for one heartbeat fail together, and the next one gets its lease', {
+  tags: ['F22'],
+}, async () => {
+  await using database = await createDatabase();
+  await using proxy = await startProxy(database.url);
+  const connections: number[] = [];
+  for (const count of [1, 100]) {
+    await using fencepost = new Fencepost({ connection: proxy.url });
+    const before = proxy.opened;
+    proxy.tap = () => 'cut';
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: count }, (_, n) => fencepost.leases.acquire(['a', n % 50], { ttl })),
+    );
+    connections.push(proxy.opened - before);
+    expect(outcomes).toEqual(
+      outcomes.map(() => ({ status: 'rejected', reason: expect.objectContaining({ code: 'DATABASE' }) })),
+    );
+    proxy.tap = () => 'pass';
+    await using lease = await fencepost.leases.acquire(['a', 0], { ttl });
+    expect(await heldOnServer(database)).toEqual(heldBy([lease]));
+  }
+  const [one, hundred] = connections;
+  expect(hundred).toBe(one);
+});
