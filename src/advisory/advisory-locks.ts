@@ -19,7 +19,7 @@ import { databaseFailure } from '../core/sqlstate.ts';
 import { closedError } from '../session/database.ts';
 import type { LockConnection } from '../session/lock-connection.ts';
 import type { LockConnections } from '../session/lock-connections.ts';
-import { fenceToken } from '../sql/session-lock.ts';
+import { fenceToken, ping } from '../sql/session-lock.ts';
 import { AdvisoryLock, type Asked, aboutAsked, type LockKeeper } from './advisory-lock.ts';
 import { Allowance, grant, tryFirst } from './granting.ts';
 import { type NumberedSet, type Numbers, numberedKey, numberedKeys } from './keys.ts';
@@ -109,7 +109,10 @@ export class AdvisoryLocks {
     return this.#ask([key], numberedKey, options, false) as Promise<LockFor<Options>>;
   }
 
-  /** As `acquire`, but answers `null` when the lock is not free, at once or within `wait`. */
+  /**
+   * As `acquire`, but answers `null` when the lock is not free, at once or within `wait`: as the database has said. One
+   * that does not answer is a DatabaseError.
+   */
   async tryAcquire<const Options extends AdvisoryLockOptions>(
     key: Key,
     options?: Options,
@@ -200,8 +203,8 @@ export class AdvisoryLocks {
     let connection: LockConnection | undefined;
     try {
       for (const hash of hashes) {
-        const free = this.#turns.enter(hash, asked.shared);
-        if (!free && !(await this.#turn(hash, asked.shared, allowance))) break;
+        const free = this.#turns.enter(hash, asked.shared, asked);
+        if (!free && !(await this.#turn(hash, asked, allowance))) break;
         turns += 1;
       }
       if (turns === hashes.length) {
@@ -236,13 +239,18 @@ export class AdvisoryLocks {
     throw new LockTimeoutError(text, allowance.used());
   }
 
-  /** Waits for those of this process who came first; false when the time has run out. */
-  async #turn(hash: string, shared: boolean, allowance: Allowance): Promise<boolean> {
+  /**
+   * Waits for those of this process who came first; false when the time has run out. That they have the lock, or wait for
+   * somebody else's, is known from the server: when it does not answer them, it does not answer a question after theirs.
+   */
+  async #turn(hash: string, asked: Asked, allowance: Allowance): Promise<boolean> {
+    const { connections } = this.#context;
     const left = allowance.left();
     const waited = left > 0 ? allowance.acquisition?.wait('process') : undefined;
     let begun = false;
     try {
-      begun = await this.#turns.wait(hash, shared, left, allowance.signal);
+      begun = await this.#turns.wait(hash, asked.shared, left, allowance.signal, asked);
+      if (!begun && !this.#turns.granted(hash)) await (await connections.shared()).run(ping);
       return begun;
     } finally {
       waited?.(begun);

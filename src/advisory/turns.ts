@@ -6,6 +6,8 @@ class Line {
   /** One exclusive holder, or any number of shared ones. */
   present = 0;
   shared = false;
+  /** Who began the last turn. */
+  last: Entrant | undefined;
   /** Made when somebody has to wait, which is rare. */
   waiting: Set<Waiter> | undefined;
 
@@ -14,8 +16,14 @@ class Line {
   }
 }
 
+/** Who takes a turn: with a lock from the server once it has answered. */
+export interface Entrant {
+  readonly lock: object | undefined;
+}
+
 interface Waiter {
   readonly shared: boolean;
+  readonly entrant: Entrant | undefined;
   start(): void;
 }
 
@@ -39,14 +47,20 @@ export class Turns {
   }
 
   /** Begins a turn if it can begin at once. Whoever has a turn leaves it once. */
-  enter(hash: string, shared: boolean): boolean {
+  enter(hash: string, shared: boolean, entrant?: Entrant): boolean {
     const line = this.#lines.get(hash) ?? this.#lines.add(hash, new Line());
     if (line.idle) this.#busy += 1;
     // A shared turn does not overtake an exclusive one that waits.
     else if (!shared || !line.shared || line.waiting !== undefined) return false;
     line.present += 1;
     line.shared = shared;
+    line.last = entrant;
     return true;
+  }
+
+  /** Whether who began the last turn at a key has got its lock from the server. */
+  granted(hash: string): boolean {
+    return this.#lines.get(hash)?.last?.lock !== undefined;
   }
 
   /** As `enter`, but waits in line; false when `limit` has run out. Rejects with the reason of the signal. */
@@ -55,10 +69,11 @@ export class Turns {
     shared: boolean,
     limit: number,
     signal: AbortSignal | undefined,
+    entrant?: Entrant,
   ): Promise<boolean> {
     signal?.throwIfAborted();
     const line = this.#lines.get(hash);
-    if (this.enter(hash, shared) || line === undefined) return true;
+    if (this.enter(hash, shared, entrant) || line === undefined) return true;
     if (limit <= 0) return false;
     return new Promise((resolve, reject) => {
       let cancel = (): void => {};
@@ -67,7 +82,7 @@ export class Turns {
         signal?.removeEventListener('abort', abort);
       };
       const waiter: Waiter = {
-        shared,
+        ...{ shared, entrant },
         start() {
           finish();
           resolve(true);
@@ -101,9 +116,12 @@ export class Turns {
       line.waiting?.delete(waiter);
       line.present += 1;
       line.shared = waiter.shared;
+      line.last = waiter.entrant;
       waiter.start();
     }
     line.waiting = undefined;
-    if (line.idle) this.#busy -= 1;
+    if (!line.idle) return;
+    line.last = undefined;
+    this.#busy -= 1;
   }
 }

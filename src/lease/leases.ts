@@ -58,7 +58,8 @@ export class Leases {
    * order with `fair`, else in no particular one.
    *
    * @throws LockTimeoutError when `wait` has run out, the signal's reason when it aborts, DatabaseError when the
-   * database cannot be asked, LockLostError when the answer came later than the ttl, SchemaError when it has not been migrated, ArgumentError for wrong arguments
+   * database cannot be asked or has not answered when `wait` has run out, LockLostError when the answer came later than
+   * the ttl, SchemaError when it has not been migrated, ArgumentError for wrong arguments
    *
    * @example
    * await using lease = await fencepost.leases.acquire({ tenant: 't1', name: 'billing-sync' }, { ttl: '30s' });
@@ -72,7 +73,10 @@ export class Leases {
     return this.#ask(name, options, Infinity, false, election);
   }
 
-  /** As `acquire`, but answers `null` when the lease is not free, at once or within `wait`. */
+  /**
+   * As `acquire`, but answers `null` when the lease is not free, at once or within `wait`: as the database has said. One
+   * that does not answer is a DatabaseError.
+   */
   async tryAcquire(key: LeaseKey, options?: LeaseOptions): Promise<Lease | null> {
     return (await this.#ask(key, options, 0, false)) ?? null;
   }

@@ -1,4 +1,6 @@
+import { within } from '../core/abort.ts';
 import { Bell } from '../core/bell.ts';
+import type { Clock } from '../core/clock.ts';
 import { Entries } from '../core/entries.ts';
 import type { Notifications } from '../session/notifications.ts';
 
@@ -21,6 +23,10 @@ class Line {
   readonly places: Place[];
   /** How it stops to hear, once it does. */
   stops: (() => void)[] | undefined = undefined;
+  /** The server has answered one of its calls. */
+  answered = false;
+  /** Made when somebody wants to know that, which is rare. */
+  answer: PromiseWithResolvers<void> | undefined = undefined;
 
   constructor(first: Place) {
     this.places = [first];
@@ -58,6 +64,8 @@ export class Place extends Bell {
 
   /** A try begins, and looks at all that was told so far. */
   asks(): void {
+    // It was told of a release: what the server said before that is not so any more.
+    if (this.told && this.#line !== undefined) this.#line.answered = false;
     this.told = false;
     this.reset();
   }
@@ -69,11 +77,29 @@ export class Place extends Bell {
     line.stops = this.aim.topics().map((topic) => this.#notifications.wait(topic, () => wake(line.places)));
   }
 
+  /** The server has said who has it. */
+  answered(): void {
+    const line = this.#line;
+    if (line === undefined || line.answered) return;
+    line.answered = true;
+    line.answer?.resolve();
+  }
+
+  /** Whether the server has not answered anybody in this line, and does not within so many milliseconds. */
+  async unanswered(clock: Clock, milliseconds: number): Promise<boolean> {
+    const line = this.#line;
+    if (line === undefined || line.answered) return false;
+    line.answer ??= Promise.withResolvers();
+    await within(clock, milliseconds, line.answer.promise);
+    return !line.answered;
+  }
+
   /** `granted`: to this process, so that the next has to wait for its release, of which the line will hear. */
   leave(granted: boolean): void {
     const line = this.#line;
     if (line === undefined) return;
     const { places } = line;
+    if (granted) this.answered();
     if (places.length > 1) places.splice(places.indexOf(this), 1);
     else places.pop();
     if (this.told || !granted) wake(places);
@@ -81,6 +107,9 @@ export class Place extends Bell {
     if (places.length > 0) return;
     for (const stop of line.stops ?? []) stop();
     line.stops = undefined;
+    line.answered = false;
+    line.answer?.resolve();
+    line.answer = undefined;
   }
 
   tell(): void {

@@ -1,6 +1,7 @@
 import { within } from '../core/abort.ts';
 import type { Acquisition } from '../core/acquisition.ts';
 import { type Clock, elapsed } from '../core/clock.ts';
+import { DatabaseError } from '../core/errors.ts';
 import type { Holder } from '../holder/holder.ts';
 import { closedError } from '../session/database.ts';
 import type { Notifications } from '../session/notifications.ts';
@@ -147,7 +148,7 @@ export class Waiting {
           if (this.#closed) throw closedError();
           await place.heard(clock, left(), signal);
         }
-        if (!place.mayTry) return undefined;
+        if (!place.mayTry) return await this.#tooLate(place, elapsed(started, clock.now()));
         let listening = begun?.listening ?? false;
         if (unanswered === undefined) {
           place.asks();
@@ -157,8 +158,9 @@ export class Waiting {
           unanswered = this.#try(wanted);
         }
         const outcome = await settle(clock, unanswered, left(), signal, settling);
-        if (outcome === undefined) return undefined;
+        if (outcome === undefined) return await this.#tooLate(place, elapsed(started, clock.now()), 0);
         unanswered = undefined;
+        place.answered();
         lease = leaseOf(outcome);
         if (lease !== undefined) return lease;
         const refusal = outcome as Refusal;
@@ -179,10 +181,21 @@ export class Waiting {
     }
   }
 
+  /** The time has run out: that somebody has it is known from the server, or not at all. */
+  async #tooLate(place: Place, waited: number, settling = settleLimit): Promise<undefined> {
+    if (await place.unanswered(this.#clock, settling)) throw noAnswer(waited);
+    return undefined;
+  }
+
   #try(wanted: Wanted): Promise<Lease | Refusal> {
     if (this.#closed) throw closedError();
     return wanted.attempt();
   }
+}
+
+function noAnswer(waited: number): DatabaseError {
+  const facts = { cause: undefined, retriable: true, sqlState: undefined, inDoubt: false };
+  return new DatabaseError(`the database has not answered within ${Math.round(waited)} ms`, facts);
 }
 
 /**

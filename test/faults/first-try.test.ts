@@ -136,3 +136,36 @@ test('calls that wait for one heartbeat fail together, and the next one gets its
   const [one, hundred] = connections;
   expect(hundred).toBe(one);
 });
+
+test.each([
+  { what: 'a lease', of: (fencepost: Fencepost) => fencepost.leases },
+  { what: 'a session lock', of: (fencepost: Fencepost) => fencepost.advisory },
+])(
+  'a database that falls silent never looks as if somebody else had $what',
+  {
+    tags: ['F21'],
+    timeout: 60_000,
+  },
+  async ({ of }) => {
+    await using database = await createDatabase();
+    await using proxy = await startProxy(database.url);
+    await using fencepost = new Fencepost({ connection: proxy.url });
+    const locks = of(fencepost);
+    await (await locks.acquire('warm')).release();
+    proxy.freeze();
+    // One asks the server, the others stand in line behind it.
+    const trying = [1, 2, 3].map(() => locks.tryAcquire('a', { wait: 100 }));
+    expect(await Promise.allSettled(trying)).toEqual(
+      trying.map(() => ({
+        status: 'rejected',
+        reason: expect.objectContaining({ code: 'DATABASE', retriable: true }),
+      })),
+    );
+    proxy.thaw();
+    await using other = new Fencepost({ connection: database.url });
+    const held = await of(other).acquire('b');
+    const answers = await Promise.all([1, 2, 3].map(() => locks.tryAcquire('b', { wait: 100 })));
+    expect(answers).toEqual([null, null, null]);
+    await held.release();
+  },
+);

@@ -178,7 +178,7 @@ test.each([{ how: 'its wait has run out' }, { how: 'its signal has aborted' }])(
     const ended = fencepost.leases.acquire('a', { ttl: '1m', ...options }).catch((error: unknown) => error);
     await until('the grant', async () => (await heldOnServer(database)).length === 1);
     controller.abort(new Error('enough'));
-    expect(String(await ended)).toMatch(/was not free within|enough/);
+    expect(String(await ended)).toMatch(/has not answered within|enough/);
     expect(await heldOnServer(database)).toHaveLength(1);
     proxy.tap = () => 'pass';
     frozen?.thaw();
