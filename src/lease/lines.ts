@@ -25,8 +25,8 @@ class Line {
   stops: (() => void)[] | undefined = undefined;
   /** The server has answered one of its calls. */
   answered = false;
-  /** Made when somebody wants to know that, which is rare. */
-  answer: PromiseWithResolvers<void> | undefined = undefined;
+  /** Made when somebody waits for that, which is rare. */
+  #answer: PromiseWithResolvers<void> | undefined;
 
   constructor(first: Place) {
     this.places = [first];
@@ -34,6 +34,17 @@ class Line {
 
   get idle(): boolean {
     return this.places.length === 0;
+  }
+
+  /** Ends with an answer, or when nobody stands here any more. */
+  answer(): Promise<void> {
+    this.#answer ??= Promise.withResolvers();
+    return this.#answer.promise;
+  }
+
+  endAnswer(): void {
+    this.#answer?.resolve();
+    this.#answer = undefined;
   }
 }
 
@@ -82,15 +93,14 @@ export class Place extends Bell {
     const line = this.#line;
     if (line === undefined || line.answered) return;
     line.answered = true;
-    line.answer?.resolve();
+    line.endAnswer();
   }
 
   /** Whether the server has not answered anybody in this line, and does not within so many milliseconds. */
   async unanswered(clock: Clock, milliseconds: number): Promise<boolean> {
     const line = this.#line;
     if (line === undefined || line.answered) return false;
-    line.answer ??= Promise.withResolvers();
-    await within(clock, milliseconds, line.answer.promise);
+    await within(clock, milliseconds, line.answer());
     return !line.answered;
   }
 
@@ -108,8 +118,7 @@ export class Place extends Bell {
     for (const stop of line.stops ?? []) stop();
     line.stops = undefined;
     line.answered = false;
-    line.answer?.resolve();
-    line.answer = undefined;
+    line.endAnswer();
   }
 
   tell(): void {
