@@ -11,7 +11,7 @@ import type { Statement } from '../../dist/sql/statement.js';
 import { claims, jobQueue, open } from './fencepost-claims.ts';
 import type { JobPeer } from './job-peer.ts';
 
-const batch = 5_000;
+const batch = 10_000;
 
 /** The statements of claims and completions in bare loops, on two connections: what claims of ours can reach at most. */
 export const bareClaims: JobPeer = {

@@ -16,7 +16,7 @@ const create = `create table if not exists bench_job (
 function peer(name: string, fair: boolean): JobPeer {
   return {
     name,
-    settings: `a table of ours, storage 'sidecar', orderBy id, done: 'delete'${fair ? ', fair: true' : ''}; work({ concurrency: 5_000, batch: 5_000, wake: true }) on a pg.Pool of 10`,
+    settings: `a table of ours, storage 'sidecar', orderBy id, done: 'delete'${fair ? ', fair: true' : ''}; work({ concurrency: 10_000, batch: 10_000, wake: true }) on a pg.Pool of 10`,
     async queue(places, pool) {
       await pool.query(create);
       await using opened = open(places, fair);
@@ -25,7 +25,7 @@ function peer(name: string, fair: boolean): JobPeer {
     },
     async work(places, handler) {
       const { jobs, [Symbol.asyncDispose]: close } = open(places, fair);
-      const options = { concurrency: 5_000, batch: 5_000, wake: true, onError: console.error };
+      const options = { concurrency: 10_000, batch: 10_000, wake: true, onError: console.error };
       const workers = jobs.work(options, async ({ row: { at, tenant } }) => handler({ at, tenant }));
       return async () => {
         await workers.stop();
