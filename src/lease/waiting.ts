@@ -86,7 +86,9 @@ export class Waiting {
     } finally {
       this.ended();
     }
-    return this.#send(granting, call, place, granting.present(call.ttl));
+    const holder = granting.present(call.ttl);
+    // One that was long in opening has to be renewed while the server is asked, not after that.
+    return this.#send(granting, call, place, holder?.fresh === true ? holder : undefined);
   }
 
   #send(

@@ -124,7 +124,7 @@ test('a renewal that was begun before the block does not bring a lost lease back
 }, async () => {
   await using database = await createDatabase();
   await using fencepost = new Fencepost({ connection: database.url });
-  const ttl = 400;
+  const ttl = 1_000;
   const lease = await fencepost.leases.acquire('a', { ttl });
   const { signal } = lease;
   const renewing = lease.renew();
